@@ -1,0 +1,1 @@
+"""Keeps Ometria true to CGS Blue Cherry: a Dagster project."""

@@ -1,0 +1,1 @@
+"""Software-defined assets: each reads, calls pure functions, writes and reports."""

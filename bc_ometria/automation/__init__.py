@@ -1,0 +1,1 @@
+"""What starts runs: partitions, jobs and sensors."""

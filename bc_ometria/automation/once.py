@@ -1,0 +1,32 @@
+"""The live lane, run once in this process, without a daemon."""
+
+import dagster as dg
+
+from bc_ometria.automation.partitions import change_day
+from bc_ometria.resources import live_run_config
+
+
+def run_live_sync(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Run ``live_sync`` for what is new, recorded in ``instance`` like any other run.
+
+    Does not raise where a step fails: the result says so.
+    """
+    quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    return definitions.resolve_job_def("live_sync").execute_in_process(
+        instance=instance,
+        partition_key=change_day.get_last_partition_key(),
+        run_config={**live_run_config(), **quiet},
+        raise_on_error=False,
+    )
+
+
+def failures(result: dg.ExecuteInProcessResult) -> list[str]:
+    """What went wrong in each failed step, in the words of the error that caused it."""
+    texts = []
+    for event in result.all_events:
+        if event.is_step_failure:
+            error = event.step_failure_data.error
+            while error is not None and error.cause is not None:
+                error = error.cause
+            texts.append(f"{event.step_key}: {error.message.strip() if error else 'failed'}")
+    return texts

@@ -1,0 +1,150 @@
+"""Ask Blue Cherry one question over HTTP: the key, the address, retries, and what a refusal means."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from bc_ometria.blue_cherry.errors import (
+    AccessRefused,
+    BadRequest,
+    BlueCherryError,
+    NotFound,
+    NotJson,
+    Unavailable,
+)
+from bc_ometria.blue_cherry.profile import TenantProfile
+
+ATTEMPTS = 5
+FIRST_PAUSE = 0.5
+LONGEST_PAUSE = 60.0
+"""Seconds (ours): a failed call is repeated after 0.5, 1, 2 and 4 s, or after ``Retry-After``, at most 60."""
+
+
+class Calls:
+    """GET calls to one tenant and environment, as JSON. Nothing but GET (truth 10)."""
+
+    def __init__(
+        self,
+        base_url: str,
+        tenant: str,
+        environment: str,
+        api_key: str,
+        profile: TenantProfile,
+        *,
+        timeout: float,
+        transport: httpx.BaseTransport | None,
+        sleep: Callable[[float], None],
+    ) -> None:
+        # An illegal header value would be quoted, whole, in the error of the HTTP library.
+        if not api_key or not all("!" <= letter <= "~" for letter in api_key):
+            raise AccessRefused(
+                "BLUE_CHERRY_API_KEY is empty or holds a space, a line break or a letter that no key has, "
+                "so Blue Cherry was not asked. Set it to the subscription key of the tenant's API."
+            )
+        self._profile = profile
+        self._address = {"base_url": base_url.rstrip("/"), "tenant": quote(tenant, safe="")}
+        self._address["environment"] = quote(environment, safe="")
+        self._key = api_key
+        self._sleep = sleep
+        self._http = httpx.Client(
+            headers={profile.key_header: api_key, "Accept": "application/json"},
+            timeout=timeout,
+            transport=transport,
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def json(self, resource: str, query: Mapping[str, str]) -> Any:
+        """The parsed answer. Raises a ``BlueCherryError``, ``Unavailable`` only after every retry."""
+        response = self._get(resource, query)
+        try:
+            return orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            kind = response.headers.get("Content-Type", "no content type")
+            raise NotJson(
+                f"Blue Cherry answered {resource} with something that is not JSON ({kind}): rows as JSON "
+                "were expected. Look at BLUE_CHERRY_BASE_URL: a sign-in page or a proxy may stand in between."
+            ) from None
+
+    def _get(self, resource: str, query: Mapping[str, str]) -> httpx.Response:
+        url = self._profile.path.format(**self._address, resource=self._profile.resource(resource).path)
+        trouble = ""
+        for attempt in range(ATTEMPTS):
+            pause = FIRST_PAUSE * 2**attempt
+            try:
+                response = self._http.get(url, params=query)
+            except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+                raise NotFound(
+                    "BLUE_CHERRY_BASE_URL is not an address as https://name.example.com: set it to the API's."
+                ) from None
+            except httpx.TimeoutException:
+                trouble = "it did not answer in time"
+            except httpx.TransportError as error:
+                trouble = f"the connection failed ({type(error).__name__})"
+            except httpx.DecodingError:
+                trouble = "its answer was cut or garbled"
+            else:
+                if response.status_code == 429:
+                    trouble = "it allows no more calls for now (429)"
+                    pause = _retry_after(response, otherwise=pause)
+                elif response.status_code >= 500:
+                    trouble = f"it failed with status {response.status_code}"
+                elif response.status_code == 200:
+                    return response
+                else:
+                    raise self._refusal(resource, response)
+            if attempt + 1 < ATTEMPTS:
+                self._sleep(pause)
+        raise Unavailable(
+            f"Blue Cherry's {resource} could not be read in {ATTEMPTS} attempts: {trouble}. Nothing is "
+            "lost, the next run reads them; if it lasts, look at BLUE_CHERRY_BASE_URL and ask who runs it."
+        )
+
+    def _refusal(self, resource: str, response: httpx.Response) -> BlueCherryError:
+        status = response.status_code
+        said = self._message(response)
+        if status in (401, 403):
+            fault = "not allowed" if status == 403 else "missing" if "missing" in said.lower() else "invalid"
+            return AccessRefused(
+                f"Blue Cherry refused the key for {resource} ({status}: the key is {fault}). "
+                f"Look at BLUE_CHERRY_API_KEY and at key_header in tenant.yaml."
+            )
+        if status == 404:
+            return NotFound(
+                f"Blue Cherry has no {resource} at this address (404). Look at BLUE_CHERRY_BASE_URL, "
+                f"BLUE_CHERRY_TENANT, BLUE_CHERRY_ENVIRONMENT and resources.{resource}.path in tenant.yaml."
+            )
+        if 300 <= status < 400:
+            return NotJson(
+                f"Blue Cherry sent {resource} elsewhere ({status}) instead of answering with rows as JSON. "
+                f"Look at BLUE_CHERRY_BASE_URL."
+            )
+        return BadRequest(
+            f"Blue Cherry did not accept the query for {resource} ({status}: {said or 'no reason given'}). "
+            f"Look at parameters in tenant.yaml."
+        )
+
+    def _message(self, response: httpx.Response) -> str:
+        try:
+            said = str(cast("dict[str, object]", orjson.loads(response.content))["message"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return ""
+        return said.replace(self._key, "…")[:200]
+
+
+def _retry_after(response: httpx.Response, *, otherwise: float) -> float:
+    """Seconds to wait as the reply asks, given as seconds or as a date."""
+    asked = response.headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return min(float(asked), LONGEST_PAUSE)
+    try:
+        seconds = (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError):
+        return otherwise
+    return min(max(seconds, 0.0), LONGEST_PAUSE)

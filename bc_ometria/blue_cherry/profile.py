@@ -1,0 +1,155 @@
+"""How one tenant's Blue Cherry speaks: paths, parameters, field names and formats, all of it data.
+
+CGS publishes none of these, so none of them is code; the defaults in ``rules/tenant.yaml`` are the reference
+tenant of ``contracts/blue_cherry.md``.
+"""
+
+from datetime import date, datetime
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
+
+from bc_ometria.blue_cherry.schemas import RESOURCES, served_columns
+from bc_ometria.rules.loader import load_yaml_model
+
+FieldName = Annotated[str, Field(min_length=1, max_length=128)]
+PATH_PARTS = ("base_url", "tenant", "environment", "resource")
+
+
+class _Profile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Envelope(_Profile):
+    """The fields of a reply around its rows."""
+
+    value: FieldName
+    page: FieldName
+    page_size: FieldName
+    total: FieldName
+
+
+class Parameters(_Profile):
+    """The names of the query parameters."""
+
+    modified_since: FieldName
+    modified_before: FieldName
+    ord_num: FieldName
+    customer: FieldName
+    ord_date_from: FieldName
+    ord_date_to: FieldName
+    select: FieldName
+    page: FieldName
+    page_size: FieldName
+
+
+class ResourceProfile(_Profile):
+    """One resource: its path segment, the columns the tenant calls otherwise, and those it does not have."""
+
+    path: FieldName
+    columns: dict[str, FieldName] = {}
+    absent: tuple[str, ...] = ()
+
+    def field(self, column: str) -> str:
+        """The tenant's name of our ``column``."""
+        return self.columns.get(column, column)
+
+
+def _resource_profile(resource: str) -> Any:
+    """A ``ResourceProfile`` that knows the columns of the resource and which of them a tenant may lack."""
+    served = served_columns(resource)
+    columns = tuple(served)
+    optional = tuple(name for name, column in served.items() if column.optional)
+
+    def distinct(profile: ResourceProfile) -> ResourceProfile:
+        fields = [profile.field(column) for column in columns if column not in profile.absent]
+        if twice := sorted({field for field in fields if fields.count(field) > 1}):
+            raise ValueError(f"two columns would be read from the same field: {', '.join(twice)}")
+        return profile
+
+    return create_model(
+        f"{resource}_profile",
+        __base__=ResourceProfile,
+        __validators__={"distinct": model_validator(mode="after")(distinct)},  # type: ignore[dict-item]
+        columns=(dict[Literal[columns], FieldName], {}),  # type: ignore[valid-type]
+        absent=(tuple[Literal[optional], ...], ()),  # type: ignore[valid-type]
+    )
+
+
+_FIELDS: dict[str, Any] = {resource: (_resource_profile(resource), ...) for resource in RESOURCES}
+_Resources: Any = create_model("Resources", __base__=_Profile, **_FIELDS)
+
+
+class TenantProfile(_Profile):
+    """All that one tenant may do differently from another.
+
+    ``path`` is a resource's address with ``{base_url}``, ``{tenant}``, ``{environment}`` and ``{resource}``;
+    ``stamp_format`` and ``date_format`` are those of ``strptime``; ``page_size`` is what is asked for a page,
+    ``max_keys`` how many order numbers or customers one call may name, ``first_change_day`` the day of the
+    oldest change stamp.
+    """
+
+    time_zone: str
+    key_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+$")]
+    path: str
+    stamp_format: str
+    date_format: str
+    page_size: Annotated[int, Field(ge=1)]
+    max_keys: Annotated[int, Field(ge=1)]
+    first_change_day: date
+    envelope: Envelope
+    parameters: Parameters
+    resources: _Resources
+
+    @classmethod
+    def load(cls, path: Path) -> "TenantProfile":
+        """Read a profile; raises ``RulesError`` with file, line and the allowed values where it is wrong."""
+        return load_yaml_model(path, cls)
+
+    def resource(self, name: str) -> ResourceProfile:
+        """The profile of one resource, by our name for it; ``KeyError`` where we have no such resource."""
+        if name not in RESOURCES:
+            raise KeyError(f"no resource {name!r} (allowed: {', '.join(RESOURCES)})")
+        profile: ResourceProfile = getattr(self.resources, name)
+        return profile
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The time zone that the tenant's naive times are meant in."""
+        return ZoneInfo(self.time_zone)
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (KeyError, ValueError, OSError):
+            raise ValueError(f"{name!r} is not a time zone (allowed: an IANA name as Europe/London)") from None
+        return name
+
+    @field_validator("path")
+    @classmethod
+    def _known_parts(cls, template: str) -> str:
+        allowed = ", ".join(f"{{{part}}}" for part in PATH_PARTS)
+        try:
+            parts = {part for _, part, _, _ in Formatter().parse(template) if part is not None}
+        except ValueError:
+            parts = {"?"}
+        if not {"base_url", "resource"} <= parts <= set(PATH_PARTS):
+            raise ValueError(f"{template!r} needs {{base_url}} and {{resource}} (allowed: {allowed})")
+        return template
+
+    @field_validator("stamp_format", "date_format")
+    @classmethod
+    def _survives(cls, pattern: str) -> str:
+        day = datetime(2026, 11, 23)  # noqa: DTZ001 - Blue Cherry's times are naive local ones
+        try:
+            same = datetime.strptime(day.strftime(pattern), pattern) == day  # noqa: DTZ007
+        except ValueError:
+            same = False
+        if not same or "%z" in pattern:
+            raise ValueError(f"{pattern!r} does not give a whole date (allowed: as %Y-%m-%d %H:%M:%S, no offset)")
+        return pattern

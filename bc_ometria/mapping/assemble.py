@@ -1,0 +1,133 @@
+"""Header, lines, stages, shipments and returns become one order.
+
+Groups are never looped over: rows are sorted by order once, and each order knows where its rows begin.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+REC_TYPES = ("OP", "RS", "PK", "IN", "CC", "CH", "RT")
+"""Movement types whose quantities an order line carries (contracts/blue_cherry.md)."""
+
+_BUCKETS = 32  # more than the 24 size buckets, so that (pkey, bucket) fits one integer
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Assembled orders, as frames that are sorted by order.
+
+    ``headers``: one row per order, in the order of ``ord_num``: the columns of the mirror's ``orders``
+    (blank where there is no header) and
+
+    - ``header_count``: headers that carry this number; 0 when only parts of it are known
+    - ``stray_lines``: lines of this number that point to another header's key
+    - ``changed_at``: newest change stamp of any part, the tenant's local time
+
+    ``lines``: one row per line and size bucket, sorted by order, line number and bucket: the mirror's
+    ``order_lines`` and a quantity per movement type (columns ``OP`` … ``RT``).
+
+    ``shipments`` and ``returns``: one row per shipped or returned piece of a line, with the columns of
+    their document.
+
+    Each of the last three has a column ``order``: the position of its order in ``headers``.
+    """
+
+    headers: pd.DataFrame
+    lines: pd.DataFrame
+    shipments: pd.DataFrame
+    returns: pd.DataFrame
+
+    def __len__(self) -> int:
+        return len(self.headers)
+
+
+def assemble(mirror: Mapping[str, pd.DataFrame], order_numbers: Sequence[str]) -> Orders:
+    """Assemble the named orders from the mirror's rows of them.
+
+    ``mirror`` has a frame per resource: ``orders``, ``order_lines``, ``order_stages``, ``shipments``,
+    ``shipment_lines``, ``returns``, ``return_lines``, with the columns of ``blue_cherry.schemas``. A number
+    without any row comes out with ``header_count`` 0 and no lines. The document of a shipment or return is
+    found by ``fkey``, its order by the repeated ``ord_num``.
+    """
+    numbers = pd.Index(sorted(set(order_numbers)), dtype=object)
+    headers = _headers(mirror["orders"], numbers)
+    own, stray = _own_lines(mirror["order_lines"], headers, numbers)
+    headers["stray_lines"] = stray
+    headers["changed_at"] = _newest_stamp(mirror, numbers)
+    return Orders(
+        headers=headers,
+        lines=_with_stage_quantities(own, mirror["order_stages"]),
+        shipments=_documents(mirror["shipments"], mirror["shipment_lines"], numbers),
+        returns=_documents(mirror["returns"], mirror["return_lines"], numbers),
+    )
+
+
+def first_rows(part: pd.DataFrame, orders: int) -> np.ndarray:
+    """Where each order's rows begin in a part that is sorted by ``order``, and where the last ones end."""
+    return np.searchsorted(part["order"].to_numpy(), np.arange(orders + 1))
+
+
+def _positions(frame: pd.DataFrame, numbers: pd.Index) -> np.ndarray:
+    return numbers.get_indexer(pd.Index(frame["ord_num"].to_numpy(dtype=object)))
+
+
+def _headers(orders: pd.DataFrame, numbers: pd.Index) -> pd.DataFrame:
+    """One row per number, the newest header where there are several; text is blank where there is none."""
+    position = _positions(orders, numbers)
+    count = np.bincount(position, minlength=len(numbers))
+    newest_last = orders.assign(order=position).sort_values(["last_mod", "pkey"], kind="stable")
+    headers = newest_last.drop_duplicates("order", keep="last").set_index("order").reindex(range(len(numbers)))
+    for column in headers.columns:
+        if not pd.api.types.is_datetime64_any_dtype(headers[column]) and count.min(initial=1) == 0:
+            text = not pd.api.types.is_numeric_dtype(orders[column])
+            headers[column] = headers[column].fillna("" if text else 0).astype(orders[column].dtype)
+    headers["ord_num"] = numbers.to_numpy()
+    headers["header_count"] = count
+    return headers.reset_index(drop=True)
+
+
+def _own_lines(lines: pd.DataFrame, headers: pd.DataFrame, numbers: pd.Index) -> tuple[pd.DataFrame, np.ndarray]:
+    """The lines that point to the header of their order, sorted; and how many of each order point elsewhere."""
+    position = _positions(lines, numbers)
+    own = lines["fkey"].to_numpy() == headers["pkey"].to_numpy()[position]
+    own &= headers["header_count"].to_numpy()[position] > 0
+    stray = np.bincount(position[~own], minlength=len(numbers))
+    kept = lines[own].assign(order=position[own])
+    return kept.sort_values(["order", "line_num", "pkey", "bucket"], ignore_index=True), stray
+
+
+def _with_stage_quantities(lines: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
+    """Add a column of pieces per movement type; the stages of one line, bucket and type add up."""
+    piece = lines["pkey"].to_numpy() * _BUCKETS + lines["bucket"].to_numpy()
+    by_piece = np.argsort(piece)
+    wanted = stages["fkey"].to_numpy() * _BUCKETS + stages["bucket"].to_numpy()
+    kind = pd.Index(REC_TYPES).get_indexer(pd.Index(stages["rec_type"].to_numpy(dtype=object)))
+    quantities = np.zeros((len(lines), len(REC_TYPES)), dtype="int64")
+    if len(lines):
+        found = by_piece[np.searchsorted(piece, wanted, sorter=by_piece).clip(max=len(lines) - 1)]
+        known = (piece[found] == wanted) & (kind >= 0)
+        np.add.at(quantities, (found[known], kind[known]), stages["quantity"].to_numpy()[known])
+    return lines.assign(**{name: quantities[:, at] for at, name in enumerate(REC_TYPES)})
+
+
+def _documents(documents: pd.DataFrame, lines: pd.DataFrame, numbers: pd.Index) -> pd.DataFrame:
+    """Lines of shipments or returns with the columns of their document, sorted by order."""
+    of_document = documents.drop(columns=["ord_num", "division", "last_mod", "row_hash"], errors="ignore")
+    joined = lines.drop(columns=["last_mod", "row_hash", "pkey"], errors="ignore").merge(
+        of_document, left_on="fkey", right_on="pkey", how="inner", suffixes=("", "_of_document")
+    )
+    joined["order"] = _positions(joined, numbers)
+    return joined.drop(columns=["fkey", "pkey"]).sort_values(
+        ["order", "line_num", "bucket"], kind="stable", ignore_index=True
+    )
+
+
+def _newest_stamp(mirror: Mapping[str, pd.DataFrame], numbers: pd.Index) -> np.ndarray:
+    newest = np.full(len(numbers), np.datetime64("NaT", "us"))
+    for frame in mirror.values():
+        position = _positions(frame, numbers)
+        np.fmax.at(newest, position, frame["last_mod"].to_numpy(dtype="datetime64[us]"))
+    return newest

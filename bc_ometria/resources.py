@@ -1,0 +1,89 @@
+"""What the assets work with: the two systems, the store, the rules, and how much of a partition a run takes."""
+
+from datetime import datetime, timedelta
+from functools import cache, cached_property
+
+import dagster as dg
+from pydantic import Field
+from sqlalchemy import Engine
+
+from bc_ometria.blue_cherry.client import BlueCherryClient
+from bc_ometria.blue_cherry.profile import TenantProfile
+from bc_ometria.config import load_profile, load_rules
+from bc_ometria.ometria.budget import Budget, Limits
+from bc_ometria.ometria.client import OmetriaClient
+from bc_ometria.rules import AccountLimits, Rules
+from bc_ometria.store.database import connect, migrate
+
+
+class BlueCherry(dg.ConfigurableResource):
+    """The tenant's Blue Cherry; only ever read."""
+
+    base_url: str
+    tenant: str
+    environment: str
+    api_key: str = Field(json_schema_extra={"dagster__is_secret": True})
+
+    def client(self, profile: TenantProfile) -> BlueCherryClient:
+        return BlueCherryClient(self.base_url, self.tenant, self.environment, self.api_key, profile)
+
+
+class Ometria(dg.ConfigurableResource):
+    """The Ometria account."""
+
+    base_url: str
+    api_key: str = Field(json_schema_extra={"dagster__is_secret": True})
+
+    def client(self, rules: Rules) -> OmetriaClient:
+        return OmetriaClient(self.base_url, self.api_key, budget=_budget(self.base_url, rules.account.limits))
+
+
+@cache
+def _budget(base_url: str, limits: AccountLimits) -> Budget:
+    """One budget for all clients of this process: Ometria counts the calls of the account, not of a client."""
+    return Budget(Limits(**limits.model_dump()))
+
+
+class Store(dg.ConfigurableResource):
+    """The project's tables in PostgreSQL, migrated when first used."""
+
+    database_url: str = Field(json_schema_extra={"dagster__is_secret": True})
+
+    @cached_property
+    def engine(self) -> Engine:
+        engine = connect(self.database_url)
+        migrate(engine)
+        return engine
+
+
+class Tenant(dg.ConfigurableResource):
+    """The tenant's rules and profile, read anew by every run."""
+
+    @cached_property
+    def rules(self) -> Rules:
+        return load_rules()
+
+    @cached_property
+    def profile(self) -> TenantProfile:
+        return load_profile()
+
+
+class Scope(dg.ConfigurableResource):
+    """How much of its partition a run takes.
+
+    The whole of it where a person or a backfill starts the run. The live sensor's run takes only what is new
+    since the watermarks, and whatever waits in the store.
+    """
+
+    only_new: bool = False
+
+
+def live_run_config() -> dict:
+    """Run config of a run that takes only what is new."""
+    return {"resources": {"scope": {"config": {"only_new": True}}}}
+
+
+def day_of(partition_key: str) -> tuple[datetime, datetime]:
+    """Begin and end of a ``change_day`` in the tenant's local time, as Blue Cherry stamps it."""
+    begin = datetime.strptime(partition_key, "%Y-%m-%d")  # noqa: DTZ007
+    return begin, begin + timedelta(days=1)

@@ -1,0 +1,249 @@
+"""One row per Ometria record: the payload that should be there, and what has been proved about it.
+
+States: ``wanted`` (to be sent) → ``sent`` (accepted, not proved) → ``confirmed`` (read back and equal), or
+``drift`` (read back and different); ``held`` (kept back with a reason) and ``excluded`` (never goes, by the
+retailer's choice). ``sent_version`` is what Ometria last accepted, and empty where that is not known: while a
+call has no known outcome, and after one that had none.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Connection, Engine, text
+
+from bc_ometria.store.copy import copy_in, temporary_like
+from bc_ometria.store.schema import outbox
+
+_LEASE = "interval '5 minutes'"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A record that this process alone may send until its lease ends."""
+
+    record_id: str
+    version: str
+    payload: bytes
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A record that Ometria accepted and has not yet shown."""
+
+    record_id: str
+    version: str
+    payload: bytes
+    accepted_at: datetime
+
+
+def put(connection: Connection, record_type: str, decided: pd.DataFrame) -> dict[str, int]:
+    """Write what should be in Ometria; returns how many records now are in which state.
+
+    ``decided`` has one row per record: ``record_id``, ``payload`` and ``version`` (missing where it is kept
+    back), ``state`` (``wanted``, ``held`` or ``excluded``), ``reason``, ``changed_at`` (with offset). A
+    version that Ometria already has is not wanted again; a record that Ometria refused stays held until its
+    version changes.
+    """
+    columns = ["record_type", "record_id", "payload", "wanted_version", "state", "reason", "changed_at"]
+    staged = decided.rename(columns={"version": "wanted_version"}).assign(record_type=record_type)
+    temporary_like(connection, outbox, "decided", columns)
+    copy_in(connection, "decided", outbox, staged[columns])
+    names = ", ".join(columns)
+    rows = connection.exec_driver_sql(
+        f"""
+        INSERT INTO {outbox.fullname} AS o ({names}) SELECT {names} FROM decided ORDER BY record_id
+        ON CONFLICT (record_type, record_id) DO UPDATE SET
+            payload = excluded.payload,
+            wanted_version = excluded.wanted_version,
+            reason = excluded.reason,
+            changed_at = excluded.changed_at,
+            queued_at = now(), next_attempt = now(), attempts = 0,
+            state = CASE
+                WHEN excluded.state <> 'wanted' THEN excluded.state
+                WHEN o.in_flight_version IS NOT NULL OR o.sent_version IS DISTINCT FROM excluded.wanted_version
+                    THEN 'wanted'
+                WHEN o.proved_version = o.sent_version THEN 'confirmed'
+                ELSE 'sent'
+            END
+        WHERE (excluded.state = 'wanted' AND o.wanted_version IS DISTINCT FROM excluded.wanted_version)
+            OR (excluded.state <> 'wanted' AND (o.state, o.reason) IS DISTINCT FROM (excluded.state, excluded.reason))
+        RETURNING state
+        """
+    )
+    return {str(state): int(n) for state, n in pd.Series(rows.scalars().all()).value_counts().items()}
+
+
+def claim(engine: Engine, record_type: str, limit: int) -> list[Claimed]:
+    """Take the next due records for sending; no other process gets them until the lease ends."""
+    with engine.begin() as connection:
+        rows = connection.execute(
+            text(
+                f"""
+                WITH due AS (
+                    SELECT record_id FROM {outbox.fullname}
+                    WHERE record_type = :record_type AND state = 'wanted' AND next_attempt <= now()
+                        AND (leased_until IS NULL OR leased_until < now())
+                    ORDER BY next_attempt, record_id LIMIT :limit FOR UPDATE SKIP LOCKED
+                )
+                UPDATE {outbox.fullname} o SET
+                    leased_until = now() + {_LEASE}, in_flight_version = wanted_version, attempts = attempts + 1,
+                    sent_version = CASE WHEN in_flight_version IS NULL THEN sent_version END
+                FROM due WHERE o.record_type = :record_type AND o.record_id = due.record_id
+                RETURNING o.record_id, o.wanted_version, o.payload, o.attempts
+                """
+            ),
+            {"record_type": record_type, "limit": limit},
+        )
+        return [Claimed(row[0], row[1], row[2].encode(), row[3]) for row in rows]
+
+
+def acknowledge(engine: Engine, record_type: str, batch: Sequence[Claimed], request_id: str) -> None:
+    """Write "sent" for exactly the versions that were sent; a record that changed meanwhile stays wanted."""
+    _update(
+        engine,
+        record_type,
+        batch,
+        "sent_version = in_flight_version, proved_version = NULL, in_flight_version = NULL, leased_until = NULL, "
+        "request_id = :request_id, accepted_at = now(), "
+        "state = CASE WHEN state = 'wanted' AND wanted_version = in_flight_version THEN 'sent' ELSE state END",
+        request_id=request_id,
+    )
+
+
+def give_back(engine: Engine, record_type: str, batch: Sequence[Claimed], *, after: float, arrived: bool) -> None:
+    """Put records back to be sent again in ``after`` seconds.
+
+    ``arrived`` says that Ometria may have them all the same: what it has is then not known.
+    """
+    sent = "NULL" if arrived else "sent_version"
+    _update(
+        engine,
+        record_type,
+        batch,
+        f"in_flight_version = NULL, sent_version = {sent}, leased_until = NULL, "
+        "next_attempt = now() + make_interval(secs => :after)",
+        after=after,
+    )
+
+
+def reject(connection: Connection, record_type: str, record_id: str, request_id: str | None) -> bool:
+    """Hold a record that Ometria refused, until its version changes; whether it was one that was sent so."""
+    return bool(
+        connection.execute(
+            text(
+                f"UPDATE {outbox.fullname} SET state = 'held', reason = 'rejected', in_flight_version = NULL, "
+                "leased_until = NULL WHERE record_type = :record_type AND record_id = :record_id "
+                "AND state IN ('sent', 'drift') AND wanted_version = sent_version "
+                "AND (CAST(:request_id AS text) IS NULL OR request_id = :request_id)"
+            ),
+            {"record_type": record_type, "record_id": record_id, "request_id": request_id},
+        ).rowcount
+    )
+
+
+def unproved(
+    engine: Engine, record_type: str, limit: int, *, min_age: float = 0, of: Sequence[str] | None = None
+) -> list[Sent]:
+    """Accepted records that have not been read back, ``min_age`` seconds old; ``of`` names the ones meant."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                f"SELECT record_id, sent_version, payload, accepted_at FROM {outbox.fullname} "
+                "WHERE record_type = :record_type AND state = 'sent' "
+                f"{'AND record_id = ANY(:of) ' if of is not None else ''}"
+                "AND accepted_at <= now() - make_interval(secs => :min_age) LIMIT :limit"
+            ),
+            {
+                "record_type": record_type,
+                "limit": limit,
+                "min_age": min_age,
+                **({"of": of} if of is not None else {}),
+            },
+        )
+        return [Sent(row[0], row[1], row[2].encode(), row[3]) for row in rows]
+
+
+def count_unproved(engine: Engine, record_type: str) -> int:
+    """How many records are accepted and not read back."""
+    return _unproved_aggregate(engine, record_type, "count(*)")
+
+
+def oldest_unproved(engine: Engine, record_type: str) -> datetime:
+    """When the oldest of them was accepted; now, where there is none."""
+    return _unproved_aggregate(engine, record_type, "coalesce(min(accepted_at), now())")
+
+
+def _unproved_aggregate(engine: Engine, record_type: str, aggregate: str) -> Any:
+    with engine.connect() as connection:
+        return connection.execute(
+            text(f"SELECT {aggregate} FROM {outbox.fullname} WHERE record_type = :record_type AND state = 'sent'"),
+            {"record_type": record_type},
+        ).scalar_one()
+
+
+def settle(engine: Engine, record_type: str, records: Sequence[Sent], state: str) -> None:
+    """Write the outcome of reading back, ``confirmed`` or ``drift``, for the version that was compared."""
+    proved = "sent_version" if state == "confirmed" else "NULL"
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                f"UPDATE {outbox.fullname} o SET state = :state, proved_version = {proved}, "
+                "confirmed_at = CASE WHEN :state = 'confirmed' THEN now() ELSE confirmed_at END "
+                "FROM unnest(CAST(:ids AS text[]), CAST(:versions AS text[])) AS d (record_id, version) "
+                "WHERE o.record_type = :record_type AND o.record_id = d.record_id AND o.state = 'sent' "
+                "AND o.sent_version = d.version"
+            ),
+            {
+                "state": state,
+                "record_type": record_type,
+                "ids": [record.record_id for record in records],
+                "versions": [record.version for record in records],
+            },
+        )
+
+
+def counts(engine: Engine) -> pd.DataFrame:
+    """How many records of which type are in which state, for which reason: ``record_type``, ``state``,
+    ``reason``, ``records``."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                f"SELECT record_type, state, reason, count(*) AS records FROM {outbox.fullname} "
+                "GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+            )
+        ).all()
+    return pd.DataFrame([tuple(row) for row in rows], columns=["record_type", "state", "reason", "records"])
+
+
+def is_anything_due(engine: Engine) -> bool:
+    """Whether a record waits to be sent or read back now."""
+    with engine.connect() as connection:
+        return connection.execute(
+            text(
+                f"SELECT EXISTS (SELECT FROM {outbox.fullname} WHERE state = 'wanted' AND next_attempt <= now()) "
+                f"OR EXISTS (SELECT FROM {outbox.fullname} WHERE state = 'sent')"
+            )
+        ).scalar_one()
+
+
+def _update(engine: Engine, record_type: str, batch: Sequence[Claimed], changes: str, **values: object) -> None:
+    """Change the rows of a claimed batch whose version in flight is still the claimed one."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                f"UPDATE {outbox.fullname} o SET {changes} "
+                "FROM unnest(CAST(:ids AS text[]), CAST(:versions AS text[])) AS d (record_id, version) "
+                "WHERE o.record_type = :record_type AND o.record_id = d.record_id "
+                "AND o.in_flight_version = d.version"
+            ),
+            {
+                "record_type": record_type,
+                "ids": [record.record_id for record in batch],
+                "versions": [record.version for record in batch],
+                **values,
+            },
+        )

@@ -1,0 +1,245 @@
+"""The tables, in a PostgreSQL schema of their own. Alembic migrations in ``migrations/`` create them."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+    text,
+)
+
+SCHEMA = "bc_ometria"
+metadata = MetaData(schema=SCHEMA)
+
+
+def _texts(names: str) -> list[Column]:
+    return [Column(name, Text, nullable=False) for name in names.split()]
+
+
+def _integers(names: str) -> list[Column]:
+    return [Column(name, BigInteger, nullable=False) for name in names.split()]
+
+
+def _local_times(names: str) -> list[Column]:
+    """The tenant's local time, as Blue Cherry stamps it; NULL where it is blank there."""
+    return [Column(name, DateTime(timezone=False)) for name in names.split()]
+
+
+def _instant(name: str, **options: object) -> Column:
+    return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
+
+
+def _mirror(resource: str, *columns: Column, reference: str = "ord_num", buckets: bool = False) -> Table:
+    """Rows of one resource as last seen: one per ``pkey``, or per ``pkey`` and size bucket.
+
+    ``reference`` names the order or customer that a row belongs to. ``row_hash`` tells whether Blue Cherry's
+    row, all its buckets together, has changed.
+    """
+    name = f"blue_cherry_{resource}"
+    bucket_columns = [
+        Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
+        Column("quantity", Integer, nullable=False),
+        Column("total_qty", Integer, nullable=False),
+    ]
+    return Table(
+        name,
+        metadata,
+        Column("pkey", BigInteger, primary_key=True, autoincrement=False),
+        *(bucket_columns if buckets else []),
+        Column("last_mod", DateTime(timezone=False), nullable=False),
+        Column("row_hash", BigInteger, nullable=False),
+        *columns,
+        Index(f"{name}_{reference}", reference),
+        Index(f"{name}_last_mod", "last_mod"),
+        info={"reference": reference, "buckets": buckets},
+    )
+
+
+_SKU = "style color_code lbl_code dimension"
+_ADDRESSES = "ship_city ship_state ship_zipcode ship_country bill_city bill_state bill_zipcode bill_country"
+
+MIRROR: dict[str, Table] = {
+    "customers": _mirror(
+        "customers",
+        *_texts("customer active_ok division first_name last_name email phone gender country language"),
+        *_texts("email_ok sms_ok loyalty_num loyalty_tier merged_into erased_ok"),
+        *_local_times("birth_date consent_date create_date"),
+        reference="customer",
+    ),
+    "addresses": _mirror(
+        "addresses",
+        *_texts("customer store store_name address1 address2 address3 address4 city state zipcode country"),
+        *_texts("default_ok active_ok"),
+        reference="customer",
+    ),
+    "orders": _mirror(
+        "orders",
+        *_texts("ord_num division customer store ord_status hold_code cancel_code ord_type ref_num2"),
+        *_texts("aux_ref_num currency email first_name last_name phone pay_method ship_via promo_code"),
+        *_texts(_ADDRESSES),
+        *_integers("sub_total disc_amt frt_amt tax_amt ord_total"),
+        *_local_times("ord_date"),
+    ),
+    "order_lines": _mirror(
+        "order_lines",
+        *_texts(f"ord_num division {_SKU} location season"),
+        *_integers("fkey line_num unit_price line_disc line_tax"),
+        buckets=True,
+    ),
+    "order_stages": _mirror(
+        "order_stages",
+        *_texts("ord_num rec_type location"),
+        *_integers("fkey"),
+        *_local_times("trans_date"),
+        buckets=True,
+    ),
+    "shipments": _mirror(
+        "shipments",
+        *_texts("ship_num ord_num division location ship_via tracking void_ok"),
+        *_local_times("ship_date"),
+    ),
+    "shipment_lines": _mirror(
+        "shipment_lines", *_texts(f"ord_num division {_SKU}"), *_integers("fkey line_num"), buckets=True
+    ),
+    "returns": _mirror(
+        "returns",
+        *_texts("ret_num ord_num division reason_code void_ok"),
+        *_integers("refund_total"),
+        *_local_times("ret_date"),
+    ),
+    "return_lines": _mirror(
+        "return_lines",
+        *_texts(f"ord_num division {_SKU}"),
+        *_integers("fkey line_num refund_amt"),
+        buckets=True,
+    ),
+}
+"""The mirror's table of each resource; money in minor units."""
+
+held_rows = Table(
+    "blue_cherry_held_rows",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    Column("row_key", Text, primary_key=True),
+    Column("field", Text, primary_key=True),
+    Column("reference", Text, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("masked", Text, nullable=False),
+    _instant("seen_at", nullable=False, server_default=func.now()),
+    Index("blue_cherry_held_rows_reference", "reference"),
+    comment="rows whose newest version is malformed: the mirror keeps their last good one",
+)
+
+watermarks = Table(
+    "watermarks",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    Column("stamp", DateTime(timezone=False), nullable=False),
+    _instant("moved_at", nullable=False, server_default=func.now()),
+    comment="the newest change stamp of each resource whose rows are committed, the tenant's local time",
+)
+
+touched = Table(
+    "touched",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("at", BigInteger, Identity(always=True), nullable=False),
+    comment="orders and customers of which a row changed, until they are assembled and mapped again",
+)
+
+sales_orders = Table(
+    "sales_orders",
+    metadata,
+    Column("ord_num", Text, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("customer", Text, nullable=False),
+    Column("changed_at", DateTime(timezone=False)),
+    Column("placed_at", DateTime(timezone=False)),
+    _instant("assembled_at", nullable=False, server_default=func.now()),
+    Column("mapped_version", Text),
+    Index("sales_orders_changed_at", "changed_at"),
+    Index("sales_orders_customer", "customer"),
+    Index(
+        "sales_orders_unmapped",
+        "ord_num",
+        postgresql_where=text("mapped_version IS DISTINCT FROM version"),
+    ),
+    comment="one document per order; mapped_version is the version the outbox knows",
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("record_type", Text, primary_key=True),
+    Column("record_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("payload", Text),
+    Column("wanted_version", Text),
+    Column("in_flight_version", Text),
+    Column("sent_version", Text),
+    Column("proved_version", Text),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    _instant("next_attempt", nullable=False, server_default=func.now()),
+    _instant("leased_until"),
+    Column("request_id", Text),
+    _instant("changed_at"),
+    _instant("queued_at", nullable=False, server_default=func.now()),
+    _instant("accepted_at"),
+    _instant("confirmed_at"),
+    Index(
+        "outbox_waiting",
+        "record_type",
+        "next_attempt",
+        "record_id",
+        postgresql_where=text("state = 'wanted'"),
+    ),
+    Index("outbox_unproved", "record_type", "accepted_at", postgresql_where=text("state = 'sent'")),
+    Index(
+        "outbox_withheld",
+        "record_type",
+        "reason",
+        postgresql_where=text("state IN ('held', 'drift')"),
+    ),
+    comment="one row per Ometria record: the payload that should be there, and what was proved about it",
+)
+
+exceptions = Table(
+    "exceptions",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("record_type", Text, primary_key=True),
+    Column("record_id", Text, primary_key=True),
+    Column("field", Text, primary_key=True),
+    Column("detail", Text, nullable=False),
+    Column("division", Text, nullable=False),
+    Column("value", BigInteger, nullable=False),
+    Column("currency", Text, nullable=False),
+    _instant("first_seen", nullable=False, server_default=func.now()),
+    _instant("last_seen", nullable=False, server_default=func.now()),
+    Column("times_seen", Integer, nullable=False, server_default="1"),
+    Column("is_open", Boolean, nullable=False, server_default=text("true")),
+    Column("is_mended", Boolean, nullable=False, server_default=text("false")),
+    _instant("closed_at"),
+    Index("exceptions_open", "record_type", "code", postgresql_where=text("is_open")),
+    Index("exceptions_of_record", "record_type", "record_id"),
+    comment="why a record is held, or what people should know about it; value in minor units",
+)
+
+rules_in_force = Table(
+    "rules_in_force",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=text("true")),
+    Column("version", Text, nullable=False),
+    comment="the rules that every record was last mapped with",
+)

@@ -1,0 +1,195 @@
+"""Trouble on demand, over the wire as a client meets it."""
+
+import httpx
+import pytest
+
+from bc_ometria.sandbox.ometria import Fault
+from bc_ometria_tests.sandbox.ometria_stand_in import contact, event, order, stand_in
+
+
+def stored(ometria):
+    return [each["id"] for each in ometria.state("orders")]
+
+
+@pytest.mark.parametrize("retry_after", [None, "2", "86400000", "soon"])
+def test_a_burst_of_429_with_or_without_retry_after(retry_after):
+    with stand_in() as ometria:
+        ometria.arm("too_many_requests", calls=2, path="/push", retry_after=retry_after)
+        assert ometria.api.get("/orders").status_code == 200
+        for _ in range(2):
+            reply = ometria.api.post("/push", json=[order()])
+            assert reply.status_code == 429
+            assert reply.headers.get("Retry-After") == retry_after
+        assert stored(ometria) == []
+        ometria.push(order())
+        assert ometria.control.get("/counts").json()["statuses"]["429"] == 2
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+@pytest.mark.parametrize(("after", "there"), [(False, []), (True, ["1"])])
+def test_a_server_error_before_and_after_the_records_were_accepted(status, after, there):
+    with stand_in() as ometria:
+        ometria.arm("server_error", status=status, after=after)
+        assert ometria.api.post("/push", json=[order("1")]).status_code == status
+        assert stored(ometria) == there
+
+
+@pytest.mark.parametrize(("after", "there"), [(False, []), (True, ["1"])])
+def test_a_connection_reset_before_and_after_the_records_were_accepted(after, there):
+    with stand_in() as ometria:
+        ometria.arm("connection_reset", after=after)
+        with pytest.raises((httpx.ReadError, httpx.WriteError)):
+            ometria.api.post("/push", json=[order("1")])
+        assert stored(ometria) == there
+        assert ometria.control.get("/counts").json()["statuses"] == {"none": 1}
+        ometria.push(order("2"))
+
+
+def test_half_a_body():
+    with stand_in() as ometria:
+        ometria.arm("half_body", path="/push")
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending complete"):
+            ometria.api.post("/push", json=[order("1")])
+        assert stored(ometria) == ["1"]
+        ometria.push(order("2"))
+
+
+def test_a_slow_body_comes_whole_or_runs_into_the_readers_patience():
+    with stand_in() as ometria:
+        ometria.push(order("1"))
+        ometria.arm("slow_body", seconds=0.05)
+        assert ometria.get("/orders/1")["id"] == "1"
+        ometria.arm("slow_body", seconds=600)
+        with pytest.raises(httpx.ReadTimeout):
+            ometria.api.get("/orders/1", timeout=0.2)
+
+
+def test_a_page_instead_of_json_and_a_redirect():
+    with stand_in() as ometria:
+        ometria.arm("html_page")
+        ometria.arm("redirect")
+        page = ometria.api.post("/push", json=[order()])
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        redirect = ometria.api.post("/push", json=[order()])
+        assert redirect.status_code == 302
+        assert redirect.headers["location"] == "https://login.example.com/"
+        assert stored(ometria) == []
+
+
+def test_a_revoked_key():
+    with stand_in() as ometria:
+        ometria.arm("key_revoked", calls=None)
+        for _ in range(3):
+            reply = ometria.api.get("/orders")
+            assert reply.status_code == 403
+            assert reply.json()["message"] == "API key is not authorised to access this resource"
+        ometria.control.delete("/faults")
+        assert ometria.api.get("/orders").status_code == 200
+
+
+def test_records_rejected_in_the_reply_are_nowhere():
+    with stand_in() as ometria:
+        ometria.arm("rejected", count=2)
+        reply = ometria.push(order("1"), order("2"), order("3"))
+        assert (reply["accepted"], reply["rejected"]) == (1, 2)
+        assert stored(ometria) == ["1"]
+        assert ometria.errors() == []
+
+
+def test_given_ids_are_refused_asynchronously():
+    with stand_in() as ometria:
+        ometria.arm("reject_ids", ids=["2"], calls=2)
+        for _ in range(3):
+            assert ometria.push(order("1"), order("2"))["rejected"] == 0
+        assert [each["record_id"] for each in ometria.errors()] == ["2", "2"]
+        assert stored(ometria) == ["1", "2"]
+
+
+def test_a_flood_pushes_errors_out_of_the_ring():
+    """P7: the ring alone proves nothing."""
+    with stand_in() as ometria:
+        ometria.arm("error_flood", count=150)
+        ometria.push(order("1", currency="GPB"))
+        assert len(ometria.get("/push/_errors")) == 100
+        assert "1" not in {each["record_id"] for each in ometria.errors()}
+        assert ometria.api.get("/orders/1").status_code == 404
+
+
+def test_a_slow_queue_holds_up_all_that_follows():
+    with stand_in() as ometria:
+        ometria.arm("slow_queue", seconds=600)
+        ometria.push(order("1"))
+        ometria.push(order("2"))
+        assert stored(ometria) == []
+        ometria.advance(minutes=10)
+        assert stored(ometria) == ["1", "2"]
+
+
+def test_records_applied_out_of_order():
+    """P20: an old version that comes late overwrites a newer one here; who reads back sees it."""
+    with stand_in() as ometria:
+        ometria.arm("out_of_order", seconds=60)
+        ometria.push(order("1", status="old"), order("2"))
+        ometria.push(order("1", status="new"))
+        assert ometria.get("/orders/1")["status"] == "new"
+        ometria.advance(seconds=60)
+        assert ometria.get("/orders/1")["status"] == "old"
+        ometria.arm("out_of_order", seconds=0)
+        ometria.push(order("3", status="first"), order("3", status="second"))
+        assert ometria.get("/orders/3")["status"] == "first"
+
+
+def test_faults_come_one_after_the_other_and_push_faults_together():
+    with stand_in() as ometria:
+        ometria.arm("server_error", after=True)
+        ometria.arm("too_many_requests")
+        ometria.arm("reject_ids", ids=["1"])
+        ometria.arm("rejected", count=1)
+        records = [order("1"), order("2"), order("3")]
+        statuses = [ometria.api.post("/push", json=records).status_code for _ in range(3)]
+        assert statuses == [503, 429, 202]
+        assert ometria.account.counts.refused == 1
+        assert stored(ometria) == ["2", "1", "3"]
+
+
+def test_a_call_that_is_refused_uses_up_no_push_fault():
+    with stand_in() as ometria:
+        ometria.arm("rejected")
+        ometria.api.post("/push", json=[order()], headers={"X-Ometria-Auth": "another"})
+        ometria.api.post("/push", content=b"x")
+        assert [each["kind"] for each in ometria.control.get("/faults").json()] == ["rejected"]
+        assert ometria.push(order())["rejected"] == 1
+
+
+def test_faults_can_be_bound_to_a_method_and_armed_in_the_process():
+    with stand_in() as ometria:
+        ometria.account.faults.arm(Fault(kind="server_error", method="POST", path="/push", calls=3))
+        assert ometria.get("/push/_errors") == []
+        assert ometria.api.post("/push", json=[contact()]).status_code == 503
+        (armed,) = ometria.control.get("/faults").json()
+        assert armed["calls"] == 2
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"kind": "earthquake"},
+        {"kind": "server_error", "status": 200},
+        {"kind": "rejected", "calls": 0},
+        {"x": 1},
+    ],
+)
+def test_an_unknown_fault_is_refused(fault):
+    with stand_in() as ometria:
+        assert ometria.control.post("/faults", json=fault).status_code == 400
+        assert ometria.control.get("/faults").json() == []
+
+
+def test_an_event_resent_after_a_lost_reply_is_there_twice():
+    """Why an event is sent at most once per id, and nothing relies on a repeat."""
+    with stand_in() as ometria:
+        ometria.push(contact())
+        ometria.arm("server_error", after=True)
+        ometria.api.post("/push", json=[event()])
+        ometria.push(event())
+        assert ometria.outcomes("order_shipped") == ["fired", "fired"]
