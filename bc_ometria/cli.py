@@ -33,11 +33,13 @@ def dev(port: int, with_sandbox: bool) -> None:
 
     Starts an embedded PostgreSQL where BC_OMETRIA_DATABASE_URL is not set.
     """
+    from bc_ometria.demo.processes import end
     from bc_ometria.home import PROJECT, settle_in
     from bc_ometria.store.database import connect, migrate
 
     settle_in()
     migrate(connect(os.environ["BC_OMETRIA_DATABASE_URL"]))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes = []
     try:
         if with_sandbox:
@@ -45,15 +47,15 @@ def dev(port: int, with_sandbox: bool) -> None:
         else:
             _require_settings()
         command = [sys.executable, "-m", "dagster", "dev", "-w", str(PROJECT / "workspace.yaml")]
-        processes.append(subprocess.Popen([*command, "-p", str(port), "-h", "127.0.0.1"]))
+        command += ["--log-level", "warning", "-p", str(port), "-h", "127.0.0.1"]
+        processes.append(subprocess.Popen(command, start_new_session=True))
         console.print(f"The Dagster UI comes up at [bold]http://localhost:{port}[/]; Ctrl-C ends it.")
         processes[-1].wait()
     except KeyboardInterrupt:
-        pass
+        console.print("Stopping …")
     finally:
         for process in reversed(processes):
-            process.send_signal(signal.SIGINT)
-            process.wait()
+            end(process)
 
 
 @main.command()

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from functools import cache, cached_property
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -78,9 +79,12 @@ class Scope(dg.ConfigurableResource):
     only_new: bool = False
 
 
-def live_run_config() -> dict:
-    """Run config of a run that takes only what is new."""
-    return {"resources": {"scope": {"config": {"only_new": True}}}}
+def live_run_config(log_level: str = "INFO") -> dict[str, Any]:
+    """Run config of a run that takes only what is new; ``log_level`` is for the process's own output."""
+    return {
+        "resources": {"scope": {"config": {"only_new": True}}},
+        "loggers": {"console": {"config": {"log_level": log_level}}},
+    }
 
 
 def day_of(partition_key: str) -> tuple[datetime, datetime]:

@@ -23,7 +23,7 @@ make the overlap free."""
 
 _BATCH = 20_000  # rows typed and written at once: validation has a cost per call, memory one per row
 
-_PARTS: dict[str, tuple[str, ...]] = {
+MIRRORED: dict[str, tuple[str, ...]] = {
     "customers": ("customers",),
     "addresses": ("addresses",),
     "orders": ("orders",),
@@ -133,4 +133,4 @@ def _column_schema(resource: str) -> dg.TableSchema:
     return dg.TableSchema([dg.TableColumn(name, dtype) for name, dtype in frame_dtypes(resource).items()])
 
 
-mirror_assets = [_mirror_asset(name, resources) for name, resources in _PARTS.items()]
+mirror_assets = [_mirror_asset(name, resources) for name, resources in MIRRORED.items()]

@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pandera.pandas as pa
 
+from bc_ometria.iso import CURRENCIES
+
 Kind = Literal["integer", "text", "flag", "currency", "money", "stamp"]
 
 DTYPES: dict[Kind, str] = {
@@ -26,17 +28,6 @@ DTYPES: dict[Kind, str] = {
 tenant's local time without an offset, ``NaT`` where blank; text is trimmed, ``''`` where blank."""
 
 BUCKETS = tuple(f"size{bucket:02}_qty" for bucket in range(1, 25))
-
-_CODES = (
-    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD "
-    "CDF CHF CLP CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ "
-    "GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR "
-    "LRD LSL LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN "
-    "PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB "
-    "TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW "
-    "ZWG"
-)
-ISO_4217 = frozenset(_CODES.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +146,7 @@ def _checks(column: Column) -> list[pa.Check]:
     if column.kind == "flag":
         checks.append(pa.Check.isin(["Y", "N", ""], error="is not Y, N or blank", ignore_na=False))
     elif column.kind == "currency":
-        allowed = sorted(ISO_4217 if column.needed else ISO_4217 | {""})
+        allowed = sorted(CURRENCIES if column.needed else CURRENCIES | {""})
         checks.append(pa.Check.isin(allowed, error="is not a currency of ISO 4217", ignore_na=False))
     elif column.kind == "text":
         checks.append(_at_most(column.width))

@@ -6,6 +6,7 @@ import dagster as dg
 import pandas as pd
 from sqlalchemy import text
 
+from bc_ometria.assets.mirror import MIRRORED
 from bc_ometria.resources import Store, Tenant
 from bc_ometria.rules import Rules
 from bc_ometria.store import exceptions
@@ -126,18 +127,7 @@ def _rows_check(name: str, resources: Sequence[str]) -> dg.AssetChecksDefinition
 
 
 checks = [
-    *(
-        _rows_check(name, resources)
-        for name, resources in {
-            "customers": ("customers",),
-            "addresses": ("addresses",),
-            "orders": ("orders",),
-            "order_lines": ("order_lines",),
-            "order_stages": ("order_stages",),
-            "shipments": ("shipments", "shipment_lines"),
-            "returns": ("returns", "return_lines"),
-        }.items()
-    ),
+    *(_rows_check(name, resources) for name, resources in MIRRORED.items()),
     _exceptions_check(
         ["ometria", "orders"],
         "codes_are_mapped",

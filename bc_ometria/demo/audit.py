@@ -6,10 +6,11 @@ it takes only the YAML of the rules, because they are the retailer's choices, an
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from itertools import count
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,9 +19,31 @@ import yaml
 
 from bc_ometria.rules import rules_file
 
-_ORDER_RESOURCES = ("orders", "order-lines", "order-stages")
+_BUCKETS = [f"size{bucket:02}_qty" for bucket in range(1, 25)]
+_COLUMNS = {
+    "customers": ["customer", "email", "first_name", "last_name", "email_ok", "consent_date", "erased_ok"],
+    "orders": [
+        "pkey",
+        "ord_num",
+        "division",
+        "customer",
+        "ord_status",
+        "ord_type",
+        "ord_date",
+        "currency",
+        "email",
+        "first_name",
+        "last_name",
+        "frt_amt",
+        "ord_total",
+    ],
+    "order-lines": ["pkey", "fkey", "ord_num", "unit_price", "line_disc", "line_tax", *_BUCKETS],
+    "order-stages": ["fkey", "ord_num", "rec_type", *_BUCKETS],
+}
 _CENT = Decimal("0.01")
 _MANY_LINES = 150  # an order with more may pass Ometria's 60 KB
+
+Row = Mapping[str, Any]
 
 
 @dataclass
@@ -41,27 +64,24 @@ class Account:
         return not self.differing and not self.unaccounted
 
 
-def read_blue_cherry(environment: Mapping[str, str]) -> dict[str, list[dict[str, str]]]:
-    """Every row of what customers and orders are made of, trimmed; the stand-in must stand still."""
+def read_blue_cherry(environment: Mapping[str, str]) -> dict[str, list[Row]]:
+    """The rows of what customers and orders are made of, trimmed, and of those only what is looked at; the
+    stand-in must stand still."""
     base = "/".join(environment[f"BLUE_CHERRY_{part}"] for part in ("BASE_URL", "TENANT", "ENVIRONMENT"))
     headers = {"Ocp-Apim-Subscription-Key": environment["BLUE_CHERRY_API_KEY"]}
-    rows: dict[str, list[dict[str, str]]] = {}
     with httpx.Client(base_url=base, headers=headers, timeout=60) as http:
-        for resource in ("customers", *_ORDER_RESOURCES):
-            rows[resource] = []
-            page = 1
-            while found := _page(http, resource, page):
-                rows[resource] += found
-                page += 1
-    return rows
+        return {resource: list(_rows(http, resource)) for resource in _COLUMNS}
 
 
-def _page(http: httpx.Client, resource: str, page: int) -> list[dict[str, Any]]:
-    reply = http.get(f"/{resource}", params={"page": page, "page_size": 1000}).raise_for_status().json()
-    return [
-        {name: value.strip() if isinstance(value, str) else value for name, value in row.items()}
-        for row in reply["value"]
-    ]
+def _rows(http: httpx.Client, resource: str) -> Iterator[Row]:
+    for page in count(1):
+        params: dict[str, str | int] = {"page": page, "page_size": 1000, "select": ",".join(_COLUMNS[resource])}
+        rows = http.get(f"/{resource}", params=params).raise_for_status().json()["value"]
+        for row in rows:
+            trimmed = {name: value.strip() if isinstance(value, str) else value for name, value in row.items()}
+            yield {name: value for name, value in trimmed.items() if name not in _BUCKETS or value}
+        if not rows:
+            return
 
 
 def read_ometria(control_url: str) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
@@ -115,7 +135,7 @@ def _contact_differences(customer: Mapping[str, Any], contact: Mapping[str, Any]
 
 
 def audit_orders(
-    rows: Mapping[str, list[dict[str, Any]]],
+    rows: Mapping[str, list[Row]],
     orders: Mapping[str, Mapping[str, Any]],
     held: Mapping[str, str],
     environment: Mapping[str, str],
@@ -129,7 +149,7 @@ def audit_orders(
     account = Account()
     rules = {name: _yaml(name, environment) for name in ("statuses", "divisions", "channels")}
     erased = {row["customer"] for row in rows["customers"] if row["erased_ok"] == "Y"}
-    headers, lines, stages = (_by(rows[name], "ord_num") for name in _ORDER_RESOURCES)
+    headers, lines, stages = (_by(rows[name], "ord_num") for name in ("orders", "order-lines", "order-stages"))
     numbers = set(headers) | set(lines) | set(stages)
     for number in sorted(numbers):
         account.in_blue_cherry += 1
@@ -174,9 +194,9 @@ def _excluded(header: Mapping[str, Any], rules: Mapping[str, Any], erased: set[s
 
 
 def _is_wrong(
-    headers: list[dict[str, Any]],
-    lines: list[dict[str, Any]],
-    stages: list[dict[str, Any]],
+    headers: list[Row],
+    lines: list[Row],
+    stages: list[Row],
     rules: Mapping[str, Any],
 ) -> bool:
     """Whether there is any reason at all to hold an order."""
@@ -205,7 +225,7 @@ def _is_wrong(
     )
 
 
-def _adds_up(header: Mapping[str, Any], lines: list[dict[str, Any]]) -> bool:
+def _adds_up(header: Mapping[str, Any], lines: list[Row]) -> bool:
     of_lines = sum(
         Decimal(line["unit_price"]) * sum(int(line[bucket]) for bucket in _buckets(line))
         - Decimal(line["line_disc"])
@@ -217,8 +237,8 @@ def _adds_up(header: Mapping[str, Any], lines: list[dict[str, Any]]) -> bool:
 
 def _expected(
     header: Mapping[str, Any],
-    lines: list[dict[str, Any]],
-    stages: list[dict[str, Any]],
+    lines: list[Row],
+    stages: list[Row],
     rules: Mapping[str, Any],
     time_zone: str,
 ) -> dict[str, Any]:
@@ -286,13 +306,13 @@ class _Amount:
         return f"{self.amount:.2f}"
 
 
-def _buckets(row: Mapping[str, Any]) -> list[str]:
+def _buckets(row: Row) -> list[str]:
     """The size buckets of a row that hold pieces."""
-    return [name for name in row if name.startswith("size") and name.endswith("_qty") and row[name]]
+    return [name for name in _BUCKETS if name in row]
 
 
-def _by(rows: Iterable[dict[str, Any]], key: str) -> dict[str, list[dict[str, Any]]]:
-    grouped: dict[str, list[dict[str, Any]]] = defaultdict(list)
+def _by(rows: Iterable[Row], key: str) -> dict[str, list[Row]]:
+    grouped: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         grouped[row[key]].append(row)
     return grouped

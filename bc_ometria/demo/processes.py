@@ -1,11 +1,14 @@
-"""The sandbox as a process of its own."""
+"""Processes beside this one, each with its children in a session of its own."""
 
+import os
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -28,3 +31,17 @@ def start_sandbox(
             time.sleep(0.05)
         lines = env_file.read_text().splitlines()
     return process, dict(shlex.split(line)[1].split("=", 1) for line in lines)
+
+
+def end(process: subprocess.Popen, patience: float = 20.0) -> None:
+    """End a process that was started in a session of its own, and all its children with it.
+
+    They are asked first, and killed where they have not ended after ``patience`` seconds.
+    """
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(patience)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from rich.table import Table
 from sqlalchemy import Engine, text
 
 from bc_ometria.demo import audit
-from bc_ometria.demo.processes import start_sandbox
+from bc_ometria.demo.processes import end, start_sandbox
 from bc_ometria.home import settle_in
 from bc_ometria.store.database import connect, migrate
 
@@ -84,8 +83,7 @@ def _sandbox(arguments: list[str]) -> Iterator[dict[str, str]]:
     try:
         yield variables
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
+        end(process)
 
 
 def _live(console: Console, engine: Engine, variables: dict[str, str], steps: list[datetime]) -> list[str]:

@@ -23,7 +23,7 @@ class Orders:
     (blank where there is no header) and
 
     - ``header_count``: headers that carry this number; 0 when only parts of it are known
-    - ``stray_lines``: lines of this number that point to another header's key
+    - ``stray_lines``: lines of this number that point to no header of this number
     - ``changed_at``: newest change stamp of any part, the tenant's local time
 
     ``lines``: one row per line and size bucket, sorted by order, line number and bucket: the mirror's
@@ -54,7 +54,7 @@ def assemble(mirror: Mapping[str, pd.DataFrame], order_numbers: Sequence[str]) -
     """
     numbers = pd.Index(sorted(set(order_numbers)), dtype=object)
     headers = _headers(mirror["orders"], numbers)
-    own, stray = _own_lines(mirror["order_lines"], headers, numbers)
+    own, stray = _own_lines(mirror["order_lines"], mirror["orders"], headers, numbers)
     headers["stray_lines"] = stray
     headers["changed_at"] = _newest_stamp(mirror, numbers)
     return Orders(
@@ -79,22 +79,27 @@ def _headers(orders: pd.DataFrame, numbers: pd.Index) -> pd.DataFrame:
     position = _positions(orders, numbers)
     count = np.bincount(position, minlength=len(numbers))
     newest_last = orders.assign(order=position).sort_values(["last_mod", "pkey"], kind="stable")
-    headers = newest_last.drop_duplicates("order", keep="last").set_index("order").reindex(range(len(numbers)))
-    for column in headers.columns:
-        if not pd.api.types.is_datetime64_any_dtype(headers[column]) and count.min(initial=1) == 0:
-            text = not pd.api.types.is_numeric_dtype(orders[column])
-            headers[column] = headers[column].fillna("" if text else 0).astype(orders[column].dtype)
-    headers["ord_num"] = numbers.to_numpy()
-    headers["header_count"] = count
-    return headers.reset_index(drop=True)
+    newest = newest_last.drop_duplicates("order", keep="last").set_index("order")
+    # Column by column, so that a key never passes through a float.
+    filled = {name: cells.reindex(range(len(numbers)), fill_value=_blank(cells)) for name, cells in newest.items()}
+    return pd.DataFrame(filled | {"ord_num": numbers.to_numpy(), "header_count": count})
 
 
-def _own_lines(lines: pd.DataFrame, headers: pd.DataFrame, numbers: pd.Index) -> tuple[pd.DataFrame, np.ndarray]:
-    """The lines that point to the header of their order, sorted; and how many of each order point elsewhere."""
+def _blank(column: pd.Series) -> object:
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return pd.NaT
+    return 0 if pd.api.types.is_numeric_dtype(column) else ""
+
+
+def _own_lines(
+    lines: pd.DataFrame, orders: pd.DataFrame, headers: pd.DataFrame, numbers: pd.Index
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """The lines that point to the header of their order, sorted; and how many of each order point to none of its."""
     position = _positions(lines, numbers)
-    own = lines["fkey"].to_numpy() == headers["pkey"].to_numpy()[position]
-    own &= headers["header_count"].to_numpy()[position] > 0
-    stray = np.bincount(position[~own], minlength=len(numbers))
+    header = pd.Index(orders["pkey"]).get_indexer(pd.Index(lines["fkey"]))
+    has_header = np.r_[_positions(orders, numbers), -1][header] == position
+    own = has_header & (lines["fkey"].to_numpy() == headers["pkey"].to_numpy()[position])
+    stray = np.bincount(position[~has_header], minlength=len(numbers))
     kept = lines[own].assign(order=position[own])
     return kept.sort_values(["order", "line_num", "pkey", "bucket"], ignore_index=True), stray
 
@@ -116,13 +121,13 @@ def _with_stage_quantities(lines: pd.DataFrame, stages: pd.DataFrame) -> pd.Data
 def _documents(documents: pd.DataFrame, lines: pd.DataFrame, numbers: pd.Index) -> pd.DataFrame:
     """Lines of shipments or returns with the columns of their document, sorted by order."""
     of_document = documents.drop(columns=["ord_num", "division", "last_mod", "row_hash"], errors="ignore")
-    joined = lines.drop(columns=["last_mod", "row_hash", "pkey"], errors="ignore").merge(
+    joined = lines.drop(columns=["last_mod", "row_hash"], errors="ignore").merge(
         of_document, left_on="fkey", right_on="pkey", how="inner", suffixes=("", "_of_document")
     )
     joined["order"] = _positions(joined, numbers)
-    return joined.drop(columns=["fkey", "pkey"]).sort_values(
-        ["order", "line_num", "bucket"], kind="stable", ignore_index=True
-    )
+    # By the row's own key too: two parcels may carry pieces of one line and bucket.
+    in_order = joined.sort_values(["order", "line_num", "bucket", "pkey"], kind="stable", ignore_index=True)
+    return in_order.drop(columns=["fkey", "pkey", "pkey_of_document"])
 
 
 def _newest_stamp(mirror: Mapping[str, pd.DataFrame], numbers: pd.Index) -> np.ndarray:

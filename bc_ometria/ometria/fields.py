@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from bc_ometria.ometria.iso import COUNTRIES, CURRENCIES
+from bc_ometria.iso import COUNTRIES, CURRENCIES
 
 MAX_PROPERTIES_CHARACTERS = 1_000
 """The properties of one record stay *under* this many characters of JSON."""

@@ -20,7 +20,8 @@ def copy_in(connection: Connection, target: str, table: Table, frame: pd.DataFra
     declared = [table.columns[name] for name in frame.columns]
     out = io.StringIO()
     cells = (_cells(frame[column.name], column) for column in declared)
-    csv.writer(out, lineterminator="\n").writerows(zip(*cells, strict=True))
+    # The writer quotes what stands in its line end: PostgreSQL takes neither half of it unquoted in a text.
+    csv.writer(out, lineterminator="\r\n").writerows(zip(*cells, strict=True))
     out.seek(0)
     names = ", ".join(column.name for column in declared)
     never_null = ", ".join(c.name for c in declared if isinstance(c.type, Text) and not c.nullable)
@@ -83,6 +84,8 @@ def _cells(values: pd.Series, column: Column) -> list:
             suffix = ""
         texts = np.datetime_as_string(values.to_numpy(dtype="datetime64[us]"))
         return [None if text == "NaT" else text + suffix for text in texts.tolist()]
+    if values.hasnans:
+        values = values.astype(object).where(values.notna(), None)
     if isinstance(column.type, Text):
         return [value.decode() if isinstance(value, bytes) else value for value in values.tolist()]
     return values.tolist()

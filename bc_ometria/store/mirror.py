@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
-from sqlalchemy import Column, Connection, Engine, Table, Text, text
+from sqlalchemy import Column, Connection, Engine, Text, text
 from sqlalchemy.dialects.postgresql import insert
 
 from bc_ometria.store.copy import copy_in, copy_out, temporary_keys, temporary_like
@@ -54,6 +54,8 @@ def write(
     kind = "customer" if table.info["reference"] == "customer" else "order"
     columns = [column.name for column in table.columns]
     with engine.begin() as connection:
+        # One write at a time: two of the same new rows would both find them missing.
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:table))"), {"table": table.fullname})
         temporary_like(connection, table, staging, columns)
         copy_in(connection, staging, table, frame[columns])
         _run(connection, f"CREATE TEMP TABLE changed ON COMMIT DROP AS {_changed(resource)}")
@@ -67,7 +69,7 @@ def write(
         )
         changed = connection.execute(text("SELECT count(DISTINCT pkey) FROM changed WHERE content")).scalar_one()
         _lift(connection, kind, resource)
-        changed += _remove_gone(connection, kind, table, list(all_rows_of), held)
+        changed += _remove_gone(connection, kind, resource, list(all_rows_of), held)
         _hold(connection, kind, resource, held)
         if moves_watermark and not frame.empty:
             _move_watermark(connection, resource, frame["last_mod"].max().to_pydatetime())
@@ -213,8 +215,12 @@ def _lift(connection: Connection, kind: str, resource: str) -> None:
     _touch(connection, kind, "SELECT DISTINCT reference FROM lifted")
 
 
-def _remove_gone(connection: Connection, kind: str, table: Table, references: list[str], held: pd.DataFrame) -> int:
-    """Remove the rows of these orders or customers that were neither staged nor held; how many rows."""
+def _remove_gone(
+    connection: Connection, kind: str, resource: str, references: list[str], held: pd.DataFrame
+) -> int:
+    """Remove the rows of these orders or customers that were neither staged nor held, and what was held about
+    rows that are not held any more; how many rows."""
+    table = MIRROR[resource]
     reference = table.info["reference"]
     _run(connection, "CREATE TEMP TABLE gone (pkey bigint, reference text) ON COMMIT DROP")
     connection.execute(
@@ -224,6 +230,14 @@ def _remove_gone(connection: Connection, kind: str, table: Table, references: li
             f"RETURNING pkey, {reference}) INSERT INTO gone SELECT * FROM removed"
         ),
         {"references": references, "held": held["pkey"].dropna().astype("int64").tolist()},
+    )
+    connection.execute(
+        text(
+            f"WITH removed AS (DELETE FROM {held_rows.fullname} WHERE resource = :resource "
+            "AND reference = ANY(:references) AND row_key <> ALL(:held) "
+            "RETURNING reference) INSERT INTO gone (reference) SELECT reference FROM removed"
+        ),
+        {"resource": resource, "references": references, "held": held["row_key"].tolist()},
     )
     _touch(connection, kind, "SELECT DISTINCT reference FROM gone")
     return connection.execute(text("SELECT count(DISTINCT pkey) FROM gone")).scalar_one()
@@ -236,18 +250,23 @@ def _hold(connection: Connection, kind: str, resource: str, held: pd.DataFrame) 
     staged = held.assign(resource=resource)[columns].drop_duplicates(["row_key", "field"], keep="last")
     temporary_like(connection, held_rows, "staged_held", columns)
     copy_in(connection, "staged_held", held_rows, staged)
+    names = ", ".join(columns)
+    _run(
+        connection,
+        f"CREATE TEMP TABLE held_before ON COMMIT DROP AS SELECT {names} FROM {held_rows.fullname} "
+        f"WHERE resource = '{resource}' AND row_key IN (SELECT row_key FROM staged_held)",
+    )
     _touch(
         connection,
         kind,
-        f"SELECT DISTINCT s.reference FROM staged_held s LEFT JOIN {held_rows.fullname} h "
-        "USING (resource, row_key, field) WHERE (h.rule, h.masked) IS DISTINCT FROM (s.rule, s.masked)",
+        "SELECT reference FROM (TABLE held_before EXCEPT TABLE staged_held) mended "
+        "UNION SELECT reference FROM (TABLE staged_held EXCEPT TABLE held_before) broken",
     )
     _run(
         connection,
-        f"DELETE FROM {held_rows.fullname} h USING staged_held s "
-        "WHERE h.resource = s.resource AND h.row_key = s.row_key",
+        f"DELETE FROM {held_rows.fullname} WHERE resource = '{resource}' "
+        "AND row_key IN (SELECT row_key FROM held_before)",
     )
-    names = ", ".join(columns)
     _run(connection, f"INSERT INTO {held_rows.fullname} ({names}) SELECT {names} FROM staged_held")
 
 

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, text
 from bc_ometria.store.copy import copy_in, temporary_like
 from bc_ometria.store.schema import outbox
 
-_LEASE = "interval '5 minutes'"
+LEASE_SECONDS = 300.0
+"""How long a claimed record is its claimer's alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Claimed:
     version: str
     payload: bytes
     attempts: int
+    lease: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,15 +92,15 @@ def claim(engine: Engine, record_type: str, limit: int) -> list[Claimed]:
                     ORDER BY next_attempt, record_id LIMIT :limit FOR UPDATE SKIP LOCKED
                 )
                 UPDATE {outbox.fullname} o SET
-                    leased_until = now() + {_LEASE}, in_flight_version = wanted_version, attempts = attempts + 1,
+                    leased_until = now() + make_interval(secs => :lease), in_flight_version = wanted_version, attempts = attempts + 1,
                     sent_version = CASE WHEN in_flight_version IS NULL THEN sent_version END
                 FROM due WHERE o.record_type = :record_type AND o.record_id = due.record_id
-                RETURNING o.record_id, o.wanted_version, o.payload, o.attempts
+                RETURNING o.record_id, o.wanted_version, o.payload, o.attempts, o.leased_until
                 """
             ),
-            {"record_type": record_type, "limit": limit},
+            {"record_type": record_type, "limit": limit, "lease": LEASE_SECONDS},
         )
-        return [Claimed(row[0], row[1], row[2].encode(), row[3]) for row in rows]
+        return [Claimed(row[0], row[1], row[2].encode(), row[3], row[4]) for row in rows]
 
 
 def acknowledge(engine: Engine, record_type: str, batch: Sequence[Claimed], request_id: str) -> None:
@@ -131,12 +133,15 @@ def give_back(engine: Engine, record_type: str, batch: Sequence[Claimed], *, aft
 
 
 def reject(connection: Connection, record_type: str, record_id: str, request_id: str | None) -> bool:
-    """Hold a record that Ometria refused, until its version changes; whether it was one that was sent so."""
+    """Hold a record that Ometria refused, until its version changes; whether it was one that was sent so.
+
+    What Ometria has of it then is not known, so a version that comes back later is sent again.
+    """
     return bool(
         connection.execute(
             text(
-                f"UPDATE {outbox.fullname} SET state = 'held', reason = 'rejected', in_flight_version = NULL, "
-                "leased_until = NULL WHERE record_type = :record_type AND record_id = :record_id "
+                f"UPDATE {outbox.fullname} SET state = 'held', reason = 'rejected', sent_version = NULL "
+                "WHERE record_type = :record_type AND record_id = :record_id "
                 "AND state IN ('sent', 'drift') AND wanted_version = sent_version "
                 "AND (CAST(:request_id AS text) IS NULL OR request_id = :request_id)"
             ),
@@ -191,11 +196,18 @@ def settle(engine: Engine, record_type: str, records: Sequence[Sent], state: str
     with engine.begin() as connection:
         connection.execute(
             text(
-                f"UPDATE {outbox.fullname} o SET state = :state, proved_version = {proved}, "
-                "confirmed_at = CASE WHEN :state = 'confirmed' THEN now() ELSE confirmed_at END "
-                "FROM unnest(CAST(:ids AS text[]), CAST(:versions AS text[])) AS d (record_id, version) "
-                "WHERE o.record_type = :record_type AND o.record_id = d.record_id AND o.state = 'sent' "
-                "AND o.sent_version = d.version"
+                f"""
+                WITH compared AS (
+                    SELECT o.record_id FROM {outbox.fullname} o
+                    JOIN unnest(CAST(:ids AS text[]), CAST(:versions AS text[])) AS d (record_id, version)
+                    USING (record_id)
+                    WHERE o.record_type = :record_type AND o.state = 'sent' AND o.sent_version = d.version
+                    ORDER BY o.record_id FOR UPDATE OF o
+                )
+                UPDATE {outbox.fullname} o SET state = :state, proved_version = {proved},
+                    confirmed_at = CASE WHEN :state = 'confirmed' THEN now() ELSE confirmed_at END
+                FROM compared WHERE o.record_type = :record_type AND o.record_id = compared.record_id
+                """
             ),
             {
                 "state": state,
@@ -231,19 +243,32 @@ def is_anything_due(engine: Engine) -> bool:
 
 
 def _update(engine: Engine, record_type: str, batch: Sequence[Claimed], changes: str, **values: object) -> None:
-    """Change the rows of a claimed batch whose version in flight is still the claimed one."""
+    """Change the rows of a claimed batch that are still leased to its claimer.
+
+    Rows are locked in the order in which ``put`` locks them, or the two could wait for each other.
+    """
     with engine.begin() as connection:
         connection.execute(
             text(
-                f"UPDATE {outbox.fullname} o SET {changes} "
-                "FROM unnest(CAST(:ids AS text[]), CAST(:versions AS text[])) AS d (record_id, version) "
-                "WHERE o.record_type = :record_type AND o.record_id = d.record_id "
-                "AND o.in_flight_version = d.version"
+                f"""
+                WITH leased AS (
+                    SELECT o.record_id FROM {outbox.fullname} o
+                    JOIN unnest(
+                        CAST(:ids AS text[]), CAST(:versions AS text[]), CAST(:leases AS timestamptz[])
+                    ) AS d (record_id, version, lease) USING (record_id)
+                    WHERE o.record_type = :record_type AND o.in_flight_version = d.version
+                        AND o.leased_until = d.lease
+                    ORDER BY o.record_id FOR UPDATE OF o
+                )
+                UPDATE {outbox.fullname} o SET {changes} FROM leased
+                WHERE o.record_type = :record_type AND o.record_id = leased.record_id
+                """
             ),
             {
                 "record_type": record_type,
                 "ids": [record.record_id for record in batch],
                 "versions": [record.version for record in batch],
+                "leases": [record.lease for record in batch],
                 **values,
             },
         )

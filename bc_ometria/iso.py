@@ -1,4 +1,4 @@
-"""The ISO codes that Ometria's records are checked against."""
+"""The currencies of ISO 4217 and the countries of ISO 3166, against which both borders check."""
 
 _CURRENCIES = """
 AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF
