@@ -1,6 +1,7 @@
 """Settings from the environment, and the tenant's files that they lead to."""
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -49,9 +50,9 @@ class Settings:
             value = environment.get(name, "").strip()
             if not value:
                 faults.append(f"{name} is not set: {meaning}")
-            elif name.endswith("_BASE_URL") and urlsplit(value).scheme not in ("http", "https"):
+            elif name.endswith("_BASE_URL") and not _is_web_address(value):
                 faults.append(f"{name} is no http or https address: {meaning}")
-            elif name == "BC_OMETRIA_DATABASE_URL" and not value.startswith("postgresql"):
+            elif name == "BC_OMETRIA_DATABASE_URL" and not re.match(r"postgresql(\+\w+)?://", value):
                 faults.append(f"{name} is no PostgreSQL address: {meaning}")
         if faults:
             raise SettingsError("\n".join(faults))
@@ -59,6 +60,14 @@ class Settings:
 
     def __repr__(self) -> str:
         return f"Settings({self.blue_cherry_base_url}/{self.blue_cherry_tenant} → {self.ometria_base_url})"
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        address = urlsplit(text)
+    except ValueError:
+        return False
+    return address.scheme in ("http", "https") and bool(address.hostname)
 
 
 def rules_folder(environment: Mapping[str, str] = os.environ) -> Path | None:

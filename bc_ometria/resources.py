@@ -56,6 +56,11 @@ class Store(dg.ConfigurableResource):
         migrate(engine)
         return engine
 
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Close the connections of this run or tick: the code server makes a new one of this for each."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+
 
 class Tenant(dg.ConfigurableResource):
     """The tenant's rules and profile, read anew by every run."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import Engine, text
@@ -13,6 +14,10 @@ from bc_ometria.rules import DEFAULT_FOLDER, Rules
 from bc_ometria.store.database import connect, migrate
 from bc_ometria.store.embedded import embedded_database
 from bc_ometria.store.schema import SCHEMA
+
+if TYPE_CHECKING:
+    from bc_ometria.sandbox.running import Sandbox
+    from bc_ometria_tests.scenarios.shop import Shop
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
@@ -40,6 +45,26 @@ def engine(database_url: str) -> Iterator[Engine]:
     migrate(engine)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator["Sandbox"]:
+    """The stand-ins of both systems, for all tests of this session; each empties them first."""
+    from bc_ometria.sandbox.running import Sandbox
+
+    with Sandbox(customers=0, orders_per_day=0, limits=False) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def shop(sandbox: "Sandbox", engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Shop"]:
+    """A retailer without customers and orders between real stand-ins, and the environment that points there."""
+    import dagster as dg
+
+    from bc_ometria_tests.scenarios.shop import opened
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield opened(sandbox, engine, tmp_path / "rules", monkeypatch, instance)
 
 
 @pytest.fixture(scope="session")

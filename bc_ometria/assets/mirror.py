@@ -8,10 +8,11 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
+from bc_ometria.assets.overlap import write_behind
 from bc_ometria.automation.partitions import change_day
 from bc_ometria.blue_cherry.client import BlueCherryClient
 from bc_ometria.blue_cherry.profile import TenantProfile
-from bc_ometria.blue_cherry.rows import typed_rows
+from bc_ometria.blue_cherry.rows import TypedRows, typed_rows
 from bc_ometria.blue_cherry.schemas import frame_dtypes
 from bc_ometria.resources import BlueCherry, Scope, Store, Tenant, day_of
 from bc_ometria.store import mirror
@@ -21,7 +22,7 @@ OVERLAP = timedelta(minutes=15)
 """How far behind the watermark reading starts again: rows may be committed late with an older stamp. Hashes
 make the overlap free."""
 
-_BATCH = 20_000  # rows typed and written at once: validation has a cost per call, memory one per row
+_BATCH = 10_000  # rows typed and written at once: validation has a cost per call, memory one per row
 
 MIRRORED: dict[str, tuple[str, ...]] = {
     "customers": ("customers",),
@@ -53,13 +54,13 @@ def capture(
     Without ``modified_before`` this reads on to the present and moves the watermark with each batch; a batch
     whose commit fails is read again by the next run. Raises what the client raises, and ``MissingColumn``.
     """
-    written = Written()
-    for rows in _batches(blue_cherry.pages(resource, **window)):
-        typed = typed_rows(resource, rows, profile)
-        written += mirror.write(
-            engine, resource, typed.frame, typed.held, moves_watermark="modified_before" not in window
-        )
-    return written
+
+    def write(typed: TypedRows) -> Written:
+        moves_watermark = "modified_before" not in window
+        return mirror.write(engine, resource, typed.frame, typed.held, moves_watermark=moves_watermark)
+
+    batches = _batches(blue_cherry.pages(resource, **window))
+    return sum(write_behind((typed_rows(resource, rows, profile) for rows in batches), write), Written())
 
 
 def capture_orders(

@@ -1,13 +1,15 @@
 """``ometria/…``: the records that should be in Ometria, in the outbox; what may not go is held with a reason."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
 
+from bc_ometria.assets.overlap import write_behind
 from bc_ometria.automation.partitions import change_day
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.checks.contracts import contact_findings, field_findings, holds, order_findings
@@ -17,22 +19,41 @@ from bc_ometria.ometria.payloads import violations
 from bc_ometria.resources import Scope, Store, Tenant, day_of
 from bc_ometria.rules import Rules
 from bc_ometria.store import exceptions, mirror, outbox, sales, touched
+from bc_ometria.store.database import one_at_a_time
 
 _BATCH = 5_000  # records mapped at once
+_MAPPING_ORDERS, _MAPPING_CONTACTS = "mapping orders", "mapping contacts"
 
 
 def queue_unmapped_orders(engine: Engine, rules: Rules, profile: TenantProfile) -> Counter:
     """Map every order whose newest version the outbox does not know; counts by the state they came to."""
-    counts: Counter = Counter()
-    last = ""
-    while numbers := sales.unmapped(engine, _BATCH, after=last):
-        counts += queue_orders(engine, rules, profile, numbers)
-        last = numbers[-1]
-    return counts
+
+    def batches() -> Iterator[_Mapped]:
+        last = ""
+        while numbers := sales.unmapped(engine, _BATCH, after=last):
+            yield _map_orders(engine, rules, profile, numbers)
+            last = numbers[-1]
+
+    with one_at_a_time(engine, _MAPPING_ORDERS):
+        return sum(write_behind(batches(), lambda mapped: _put_orders(engine, mapped)), Counter())
 
 
 def queue_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numbers: Sequence[str]) -> Counter:
     """Map the named orders and put each into the outbox: wanted, held with a reason, or excluded."""
+    with one_at_a_time(engine, _MAPPING_ORDERS):
+        return _put_orders(engine, _map_orders(engine, rules, profile, order_numbers))
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    """Orders as the outbox takes them, what is wrong with them, and the documents they were mapped from."""
+
+    decided: pd.DataFrame
+    findings: pd.DataFrame
+    documents: pd.DataFrame
+
+
+def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numbers: Sequence[str]) -> _Mapped:
     documents = sales.documents(engine, order_numbers)
     assembled = from_documents(documents["document"].tolist())
     held_rows = mirror.held_rows_of(engine, mirror.ORDER_RESOURCES, order_numbers)
@@ -48,10 +69,14 @@ def queue_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_num
     )
     decided = _decided(decisions["ord_num"], decisions["excluded"], mapped, findings, rules)
     decided["changed_at"] = _instants(documents["changed_at"], profile)
+    return _Mapped(decided, findings, documents)
+
+
+def _put_orders(engine: Engine, mapped: _Mapped) -> Counter:
     with engine.begin() as connection:
-        states = outbox.put(connection, "order", decided)
-        exceptions.record(connection, "order", decided["record_id"].tolist(), findings)
-        sales.mark_mapped(connection, documents)
+        states = outbox.put(connection, "order", mapped.decided)
+        exceptions.record(connection, "order", mapped.decided["record_id"].tolist(), mapped.findings)
+        sales.mark_mapped(connection, mapped.documents)
     return Counter(states)
 
 
@@ -70,6 +95,11 @@ def queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custome
 
     An address whose customer Blue Cherry has not served yet waits in the mirror for it.
     """
+    with one_at_a_time(engine, _MAPPING_CONTACTS):
+        return _queue_contacts(engine, rules, profile, customers)
+
+
+def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, customers: Sequence[str]) -> Counter:
     done = touched.of(engine, "customer", customers)
     parts, held_rows = mirror.read_customers(engine, customers)
     known = _one_row_each(parts["customers"])
@@ -106,7 +136,7 @@ def _violations(record_type: str, mapped: pd.DataFrame, stake: pd.DataFrame) -> 
     """Findings about payloads that are no valid records of Ometria's."""
     faults: list[tuple[str, str, str]] = []
     too_large: list[tuple[str, str, str]] = []
-    for record_id, payload in zip(mapped["record_id"], mapped["payload"], strict=True):
+    for record_id, payload in zip(mapped["record_id"].tolist(), mapped["payload"].tolist(), strict=True):
         for fault in violations(record_type, payload):
             of_whole_record = fault.field == "record"
             (too_large if of_whole_record else faults).append((record_id, fault.field, fault.rule))
@@ -193,7 +223,7 @@ def ometria_orders(
     engine, rules, profile = store.engine, tenant.rules, tenant.profile
     if scope.only_new:
         return _result(queue_unmapped_orders(engine, rules, profile))
-    numbers = sales.changed_between(engine, *day_of(context.partition_key))
+    numbers = mirror.changed_between(engine, mirror.ORDER_RESOURCES, *day_of(context.partition_key))
     counts: Counter = Counter()
     for at in range(0, len(numbers), _BATCH):
         counts += queue_orders(engine, rules, profile, numbers[at : at + _BATCH])

@@ -1,34 +1,49 @@
 """``sales/orders``: header, lines, stages, shipments and returns of one order in one document."""
 
-from collections.abc import Callable, Sequence
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import dagster as dg
+import orjson
 import pandas as pd
 from sqlalchemy import Engine
 
 from bc_ometria.assets.mirror import capture_orders
+from bc_ometria.assets.overlap import write_behind
 from bc_ometria.automation.partitions import change_day
 from bc_ometria.mapping.assemble import assemble
 from bc_ometria.mapping.documents import to_documents
 from bc_ometria.mapping.money import is_whole
 from bc_ometria.resources import BlueCherry, Scope, Store, Tenant, day_of
 from bc_ometria.store import mirror, sales, touched
+from bc_ometria.store.database import one_at_a_time
+from bc_ometria.store.touched import Touched
 
 _BATCH = 5_000  # orders assembled at once
+_ASSEMBLING = "assembling orders"
 
 
 Reread = Callable[[Sequence[str]], None]
 """Reads the named orders again whole, from Blue Cherry into the mirror."""
 
+Assembled = tuple[pd.DataFrame, Touched]
+"""Assembled orders as ``sales.put`` takes them, and the touches that they settle."""
+
 
 def assemble_touched(engine: Engine, reread: Reread) -> tuple[int, int]:
     """Assemble every order of which a row changed; how many were assembled, and how many came out new."""
-    assembled = new = 0
-    last = ""
-    while numbers := touched.waiting(engine, "order", _BATCH, after=last):
-        new += assemble_orders(engine, numbers, reread)
-        assembled, last = assembled + len(numbers), numbers[-1]
+    assembled = 0
+
+    def batches() -> Iterator[Assembled]:
+        nonlocal assembled
+        last = ""
+        while numbers := touched.waiting(engine, "order", _BATCH, after=last):
+            yield _assembled(engine, numbers, reread)
+            assembled, last = assembled + len(numbers), numbers[-1]
+
+    with one_at_a_time(engine, _ASSEMBLING):
+        new = sum(write_behind(batches(), lambda batch: sales.put(engine, *batch)))
     return assembled, new
 
 
@@ -38,25 +53,47 @@ def assemble_orders(engine: Engine, order_numbers: Sequence[str], reread: Reread
     A header's stamp does not move with its lines, and a deleted line leaves no trace. So an order that the
     mirror cannot prove to be whole is read again by its number first.
     """
+    with one_at_a_time(engine, _ASSEMBLING):
+        return sales.put(engine, *_assembled(engine, order_numbers, reread))
+
+
+def _assembled(engine: Engine, order_numbers: Sequence[str], reread: Reread) -> Assembled:
     done = touched.of(engine, "order", order_numbers)
-    orders = assemble(mirror.read_orders(engine, order_numbers)[0], order_numbers)
+    rows, held_rows = mirror.read_orders(engine, order_numbers)
+    orders = assemble(rows, order_numbers)
     doubtful = orders.headers.loc[~is_whole(orders), "ord_num"].tolist()
     if doubtful:
         reread(doubtful)
         done = touched.of(engine, "order", order_numbers)
-        orders = assemble(mirror.read_orders(engine, order_numbers)[0], order_numbers)
+        rows, held_rows = mirror.read_orders(engine, order_numbers)
+        orders = assemble(rows, order_numbers)
     documents, versions = to_documents(orders)
     assembled = pd.DataFrame(
         {
             "ord_num": orders.headers["ord_num"],
             "document": documents,
-            "version": versions,
+            "version": _with_faults(versions, orders.headers["ord_num"], held_rows),
             "customer": orders.headers["customer"],
             "changed_at": orders.headers["changed_at"],
             "placed_at": orders.headers["ord_date"],
         }
     )
-    return sales.put(engine, assembled, done)
+    return assembled, done
+
+
+def _with_faults(versions: Sequence[str], order_numbers: pd.Series, held_rows: pd.DataFrame) -> list[str]:
+    """Other versions for orders with malformed rows. The mirror keeps the last good rows, so the document alone
+    would look as before: the order would not be held, nor go again when they are mended."""
+    columns = ["resource", "row_key", "field", "rule", "masked"]
+    faults: dict[str, list] = {}
+    for reference, *fault in held_rows[["reference", *columns]].sort_values(columns).itertuples(index=False):
+        faults.setdefault(str(reference), []).append(fault)
+    return [
+        hashlib.blake2b(orjson.dumps([version, faults[number]]), digest_size=16).hexdigest()
+        if number in faults
+        else version
+        for version, number in zip(versions, order_numbers.tolist(), strict=True)
+    ]
 
 
 @dg.asset(

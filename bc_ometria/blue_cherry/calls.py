@@ -1,8 +1,10 @@
 """Ask Blue Cherry one question over HTTP: the key, the address, retries, and what a refusal means."""
 
+import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -55,6 +57,7 @@ class Calls:
             headers={profile.key_header: api_key, "Accept": "application/json"},
             timeout=timeout,
             transport=transport,
+            verify=_certificates(),
         )
 
     def close(self) -> None:
@@ -136,6 +139,12 @@ class Calls:
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return ""
         return said.replace(self._key, "…")[:200]
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Loaded once for all clients of this process: that costs as much as several calls."""
+    return httpx.create_ssl_context()
 
 
 def _retry_after(response: httpx.Response, *, otherwise: float) -> float:

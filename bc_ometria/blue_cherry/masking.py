@@ -21,7 +21,8 @@ def masked(cell: object, column: Column) -> str:
         return "null"
     if isinstance(cell, str):
         text = cell.strip()
-        shown = text if _CODE.fullmatch(text) and not column.personal else _shape(text[:LONGEST])
+        is_code = _CODE.fullmatch(text) and text.isprintable()
+        shown = text if is_code and not column.personal else _shape(text[:LONGEST])
         return shown if len(text) <= LONGEST else f"{shown}… ({len(text)} characters)"
     if isinstance(cell, bool | int | float) and not column.personal and abs(cell) < 1e6:
         return repr(cell)[:LONGEST]

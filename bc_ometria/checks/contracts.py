@@ -103,8 +103,8 @@ def field_findings(
 
 def holds(findings: pd.DataFrame, rules: Rules) -> pd.Series:
     """The first code that holds each record back: a series of codes by record id, without those that go."""
-    severe = [code for code, rule in rules.exceptions.items() if rule.severity == "hold"]
-    holding = findings[findings["code"].isin(severe)]
+    reported = [code for code, rule in rules.exceptions.items() if rule.severity == "report"]
+    holding = findings[~findings["code"].isin(reported)]
     return holding.drop_duplicates("record_id").set_index("record_id")["code"]
 
 
@@ -147,13 +147,18 @@ def _order_detail(code: str, order: pd.Series) -> str:
     shown = {
         "unmapped_status": order["ord_status"],
         "unknown_division": order["division"],
-        "unknown_order_type": order["ord_type"],
+        "unknown_order_type": _short(order["ord_type"]),
         "unexpected_currency": f"{order['currency']} instead of {order['store_currency']}",
         "totals_differ": f"header minus lines is {order['totals_apart'] / 100:.2f}",
         "lines_without_header": f"{order['line_count'] + order['stray_lines']} lines",
         "repeated_header": f"{order['header_count']} headers",
     }
     return str(shown.get(code, ""))
+
+
+def _short(code: str) -> str:
+    """A code as it is; of a longer text only its length, for a shifted column may have put a person here."""
+    return code if len(code) <= 4 else f"a text of {len(code)} characters"
 
 
 def _malformed(held_rows: pd.DataFrame, records: pd.DataFrame) -> pd.DataFrame:

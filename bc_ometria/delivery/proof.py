@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 
 from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.ometria.comparison import differences
-from bc_ometria.ometria.errors import AccessRefused, NotReceived, OutcomeUnknown
+from bc_ometria.ometria.errors import AccessRefused, OmetriaError
 from bc_ometria.store import exceptions, outbox
 from bc_ometria.store.outbox import Sent
 
@@ -92,7 +92,7 @@ class _Look:
                 confirmed, drifted = confirmed + now_confirmed, drifted + now_drifted
         except AccessRefused:
             raise
-        except (NotReceived, OutcomeUnknown) as error:
+        except OmetriaError as error:
             return confirmed, drifted, str(error)
         return confirmed, drifted, ""
 

@@ -176,7 +176,9 @@ def audit_orders(
                 account.differing.append(f"order {number}: {told}")
             else:
                 account.equal += 1
-    account.unaccounted += [f"order {number} is in Ometria only" for number in orders if number not in numbers]
+    only_there = set(orders) - numbers
+    account.vanished = len(only_there & deleted)
+    account.unaccounted += [f"order {number} is in Ometria only" for number in sorted(only_there - deleted)]
     return account
 
 

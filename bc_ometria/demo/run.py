@@ -158,6 +158,8 @@ def _table(contacts: audit.Account, orders: audit.Account) -> Table:
     row("confirmed equal", [each.equal for each in both], "green")
     for reason in sorted(contacts.held | orders.held):
         row(f"  held: {reason}", [each.held[reason] for each in both], "yellow")
+    if orders.vanished:
+        row("in Ometria, deleted in Blue Cherry", [0, orders.vanished], "yellow")
     row(
         "differing",
         [len(each.differing) for each in both],

@@ -5,6 +5,7 @@ Groups are never looped over: rows are sorted by order once, and each order know
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -82,10 +83,10 @@ def _headers(orders: pd.DataFrame, numbers: pd.Index) -> pd.DataFrame:
     newest = newest_last.drop_duplicates("order", keep="last").set_index("order")
     # Column by column, so that a key never passes through a float.
     filled = {name: cells.reindex(range(len(numbers)), fill_value=_blank(cells)) for name, cells in newest.items()}
-    return pd.DataFrame(filled | {"ord_num": numbers.to_numpy(), "header_count": count})
+    return pd.DataFrame(filled).assign(ord_num=numbers.to_numpy(), header_count=count).reset_index(drop=True)
 
 
-def _blank(column: pd.Series) -> object:
+def _blank(column: pd.Series) -> Any:
     if pd.api.types.is_datetime64_any_dtype(column):
         return pd.NaT
     return 0 if pd.api.types.is_numeric_dtype(column) else ""

@@ -96,7 +96,7 @@ def payloads(
             **_email_consent(consent, since),
             **_sms_consent(sms, since),
         }
-        if not (consent and sms):
+        if not {"marketing_optin", "channels"} <= contact.keys():
             contact["@merge"] = True
         if store:
             contact["store_ids"] = [store]

@@ -35,7 +35,7 @@ class OrderMoney:
 def wholly_cancelled(orders: Orders) -> np.ndarray:
     """Orders of which pieces were ordered and every one was cancelled, by the customer or by the house."""
     ordered = per_order(orders, orders.lines["quantity"].to_numpy())
-    return (ordered > 0) & (per_order(orders, _cancelled(orders)) >= ordered)
+    return (ordered > 0) & (per_order(orders, _cancelled(orders)) == ordered)
 
 
 def totals_apart(orders: Orders) -> np.ndarray:
@@ -45,8 +45,9 @@ def totals_apart(orders: Orders) -> np.ndarray:
     total = headers["ord_total"].to_numpy()
     of_lines = per_order(orders, as_ordered(orders).total) + headers["frt_amt"].to_numpy()
     of_parts = (headers["sub_total"] - headers["disc_amt"] + headers["frt_amt"] + headers["tax_amt"]).to_numpy()
-    apart = np.where(total == of_lines, total - of_parts, total - of_lines)
-    return np.where(np.abs(apart) <= np.diff(first_rows(orders.lines, len(orders))), 0, apart)
+    tolerance = np.diff(first_rows(orders.lines, len(orders)))
+    apart = np.where(np.abs(total - of_lines) > tolerance, total - of_lines, total - of_parts)
+    return np.where(np.abs(apart) > tolerance, apart, 0)
 
 
 def is_whole(orders: Orders) -> np.ndarray:
@@ -91,7 +92,7 @@ def what_is_left(orders: Orders) -> tuple[LineMoney, OrderMoney]:
     """
     ordered = as_ordered(orders)
     keeps = wholly_cancelled(orders)[orders.lines["order"].to_numpy()]
-    gone = np.where(keeps, 0, np.minimum(_cancelled(orders), ordered.quantity))
+    gone = np.where(keeps, 0, _cancelled(orders))
     left = ordered.quantity - gone
     divisor = np.maximum(ordered.quantity, 1)
 
@@ -120,4 +121,6 @@ def per_order(orders: Orders, of_lines: np.ndarray) -> np.ndarray:
 
 
 def _cancelled(orders: Orders) -> np.ndarray:
-    return (orders.lines["CC"] + orders.lines["CH"]).to_numpy()
+    """Pieces cancelled, never more than were ordered: a line made smaller keeps the stages of the larger one."""
+    lines = orders.lines
+    return np.minimum((lines["CC"] + lines["CH"]).to_numpy(), lines["quantity"].to_numpy())

@@ -1,7 +1,8 @@
 """Assembled orders become Ometria's orders: first the decision about each, then the payloads of those that go."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,13 @@ from bc_ometria.rules import Rules
 REDUCED_FROM = 50_000
 """Bytes from which an order is reduced (ours): 60 KB is Ometria's limit (contracts/ometria.md), and how it counts
 letters outside ASCII is not known."""
+
+_OPTIONAL = {
+    "payment_method": "pay_method",
+    "shipping_method": "ship_via",
+    "coupon_code": "promo_code",
+    "web_id": "ref_num2",
+}
 
 
 def decide(orders: Orders, rules: Rules, *, erased_customers: Collection[str] = ()) -> pd.DataFrame:
@@ -43,7 +51,7 @@ def decide(orders: Orders, rules: Rules, *, erased_customers: Collection[str] = 
         ["ord_num", "division", "ord_status", "ord_type", "currency", "email", "header_count", "stray_lines"]
     ].assign(
         line_count=np.diff(first_rows(orders.lines, len(orders))),
-        status=np.where(cancelled, rules.statuses.wholly_cancelled.status or "", status),
+        status=np.where(cancelled, rules.statuses.wholly_cancelled.status, status),
         is_valid=valid.astype(bool) & ~cancelled,
         store=look_up(headers["division"], {code: rule.store for code, rule in division_of.items()}),
         store_currency=look_up(headers["division"], {code: rule.currency for code, rule in division_of.items()}),
@@ -66,10 +74,12 @@ def payloads(orders: Orders, decisions: pd.DataFrame, goes: np.ndarray, rules: R
     (ours).
     """
     at = np.flatnonzero(goes)
-    first = first_rows(orders.lines, len(orders))
+    line_counts = np.diff(first_rows(orders.lines, len(orders)))[at].tolist()
     of_lines, money = what_is_left(orders)
-    lines = _line_items(orders, of_lines, _sign(rules))
+    items = _line_items(orders, of_lines, goes, _sign(rules))
     headers, chosen = orders.headers.iloc[at], decisions.iloc[at]
+    # Every part of a payload is made when its order is: thousands of small objects that live at once make the
+    # garbage collector look through them over and over, which costs as much as making them.
     columns = zip(
         headers["ord_num"].tolist(),
         utc_texts(headers["ord_date"], time_zone),
@@ -83,20 +93,18 @@ def payloads(orders: Orders, decisions: pd.DataFrame, goes: np.ndarray, rules: R
         _addresses(headers, "bill"),
         chosen["channel"].tolist(),
         chosen["store"].tolist(),
-        _optional(headers, {"payment_method": "pay_method", "shipping_method": "ship_via",
-                            "coupon_code": "promo_code", "web_id": "ref_num2"}),
+        _without_blanks({name: headers[column].tolist() for name, column in _OPTIONAL.items()}),
         look_up(headers["division"], {code: rule.brand for code, rule in rules.divisions.items()}).tolist(),
         headers["division"].tolist(),
-        first[at].tolist(),
-        first[at + 1].tolist(),
+        line_counts,
         strict=True,
     )  # fmt: skip
-    records = []
+    payloads, versions, reduced = [], [], []
     for (
         number, timestamp, currency, total, subtotal, discount, shipping, tax, status, is_valid, customer,
-        ship_to, bill_to, channel, store, optional, brand, division, begin, end,
+        ship_to, bill_to, channel, store, optional, brand, division, line_count,
     ) in columns:  # fmt: skip
-        order = {
+        order: dict[str, Any] = {
             "@type": "order",
             "id": number,
             "timestamp": timestamp,
@@ -109,20 +117,25 @@ def payloads(orders: Orders, decisions: pd.DataFrame, goes: np.ndarray, rules: R
             "status": status,
             "is_valid": is_valid,
             "customer": customer,
-            "lineitems": lines[begin:end],
-            **ship_to,
-            **bill_to,
+            "lineitems": list(islice(items, line_count)),
+            **({"shipping_address": ship_to} if ship_to else {}),
+            **({"billing_address": bill_to} if bill_to else {}),
             "channel": channel,
             "store": store,
             **optional,
             "properties": {"brand": brand, "division": division},
         }
         payload = orjson.dumps(order)
-        if reduced := len(payload) > REDUCED_FROM:
-            order["lineitems"] = [_reduced(item) for item in lines[begin:end]]
+        is_too_large = len(payload) > REDUCED_FROM
+        if is_too_large:
+            order["lineitems"] = [_reduced(item) for item in order["lineitems"]]
             payload = orjson.dumps(order)
-        records.append((number, payload, hashlib.blake2b(payload, digest_size=16).hexdigest(), reduced))
-    return pd.DataFrame(records, columns=["record_id", "payload", "version", "reduced"])
+        payloads.append(payload)
+        versions.append(hashlib.blake2b(payload, digest_size=16).hexdigest())
+        reduced.append(is_too_large)
+    return pd.DataFrame(
+        {"record_id": headers["ord_num"].to_numpy(), "payload": payloads, "version": versions, "reduced": reduced}
+    )
 
 
 def _excluded(headers: pd.DataFrame, rules: Rules, erased_customers: Collection[str]) -> np.ndarray:
@@ -143,21 +156,26 @@ def _sign(rules: Rules) -> int:
     return -1 if rules.account.discount_sign == "negative" else 1
 
 
-def _line_items(orders: Orders, money: LineMoney, sign: int) -> list[dict[str, Any]]:
-    """Ometria's line items of every line, in the order of ``orders.lines``."""
-    lines = orders.lines
+def _line_items(orders: Orders, money: LineMoney, goes: np.ndarray, sign: int) -> Iterator[dict[str, Any]]:
+    """Ometria's line items of the orders that go, line by line in the order of ``orders.lines``."""
+    chosen = goes[orders.lines["order"].to_numpy()]
+    lines = orders.lines[chosen]
     columns = zip(
         *(lines[name].tolist() for name in ("division", "style", "color_code", "lbl_code", "dimension", "bucket")),
         *(lines[name].tolist() for name in ("location", "season")),
-        money.quantity.tolist(),
-        *(amounts(amount) for amount in (lines["unit_price"].to_numpy(), money.subtotal, sign * money.discount,
-                                         money.tax, money.total)),
+        money.quantity[chosen].tolist(),
+        *(amounts(amount) for amount in (lines["unit_price"].to_numpy(), money.subtotal[chosen],
+                                         sign * money.discount[chosen], money.tax[chosen], money.total[chosen])),
         strict=True,
     )  # fmt: skip
-    return [
-        {
+    for (
+        division, style, colour, label, dimension, bucket, warehouse, season,
+        quantity, price, subtotal, discount, tax, total,
+    ) in columns:  # fmt: skip
+        sku = f"{division}-{style}-{colour}-{label}-{dimension}-{bucket:02d}"
+        item: dict[str, Any] = {
             "product_id": f"{division}-{style}",
-            "variant_id": (sku := f"{division}-{style}-{colour}-{label}-{dimension}-{bucket:02d}"),
+            "variant_id": sku,
             "sku": sku,
             "quantity": quantity,
             "unit_price": price,
@@ -165,49 +183,39 @@ def _line_items(orders: Orders, money: LineMoney, sign: int) -> list[dict[str, A
             "discount": discount,
             "tax": tax,
             "total": total,
-            **({"variant_options": [{"type": "colour", "id": colour, "label": colour}]} if colour else {}),
-            **_properties(warehouse, season),
         }
-        for (division, style, colour, label, dimension, bucket, warehouse, season, quantity, price, subtotal,
-             discount, tax, total) in columns
-    ]  # fmt: skip
-
-
-def _properties(warehouse: str, season: str) -> dict[str, dict[str, str]]:
-    if warehouse and season:
-        return {"properties": {"warehouse": warehouse, "season": season}}
-    if warehouse:
-        return {"properties": {"warehouse": warehouse}}
-    return {"properties": {"season": season}} if season else {}
+        if colour:
+            item["variant_options"] = [{"type": "colour", "id": colour, "label": colour}]
+        if warehouse and season:
+            item["properties"] = {"warehouse": warehouse, "season": season}
+        elif warehouse:
+            item["properties"] = {"warehouse": warehouse}
+        elif season:
+            item["properties"] = {"season": season}
+        yield item
 
 
 def _reduced(item: dict[str, Any]) -> dict[str, Any]:
     return {name: item[name] for name in ("product_id", "sku", "quantity", "unit_price", "total")}
 
 
-def _customers(headers: pd.DataFrame, rules: Rules) -> list[dict[str, str]]:
+def _customers(headers: pd.DataFrame, rules: Rules) -> Iterator[dict[str, str]]:
     """Ometria's ``customer`` of each order; a guest has no ``id``."""
     country = headers["bill_country"].where(headers["bill_country"] != "", headers["ship_country"])
     home = look_up(headers["division"], {code: rule.country for code, rule in rules.divisions.items()})
     phones = international(headers["phone"], country.where(country != "", home), rules.phones)
-    columns = (headers[name].tolist() for name in ("customer", "email", "first_name", "last_name"))
-    names = ("id", "email", "firstname", "lastname", "phone_number")
-    return [
-        {name: value for name, value in zip(names, values, strict=True) if value}
-        for values in zip(*columns, phones, strict=True)
-    ]
+    columns = {"id": "customer", "email": "email", "firstname": "first_name", "lastname": "last_name"}
+    values = {name: headers[column].tolist() for name, column in columns.items()}
+    return _without_blanks({**values, "phone_number": phones})
 
 
-def _addresses(headers: pd.DataFrame, purpose: str) -> list[dict[str, dict[str, str]]]:
-    name = "shipping_address" if purpose == "ship" else "billing_address"
+def _addresses(headers: pd.DataFrame, purpose: str) -> Iterator[dict[str, str]]:
     parts = {"city": "city", "state": "state", "postcode": "zipcode", "country_code": "country"}
-    addresses = _optional(headers, {key: f"{purpose}_{part}" for key, part in parts.items()})
-    return [{name: address} if address else {} for address in addresses]
+    return _without_blanks({name: headers[f"{purpose}_{part}"].tolist() for name, part in parts.items()})
 
 
-def _optional(headers: pd.DataFrame, columns: dict[str, str]) -> list[dict[str, str]]:
-    """The named columns of each order without those that are blank: a blank never overwrites a value."""
-    return [
-        {name: value for name, value in zip(columns, values, strict=True) if value}
-        for values in zip(*(headers[column].tolist() for column in columns.values()), strict=True)
-    ]
+def _without_blanks(columns: dict[str, list[str]]) -> Iterator[dict[str, str]]:
+    """Row by row the columns that are not blank: a blank never overwrites a value."""
+    names = tuple(columns)
+    for values in zip(*columns.values(), strict=True):
+        yield {name: value for name, value in zip(names, values, strict=True) if value}

@@ -10,8 +10,8 @@ from bc_ometria.rules import PhonePlan
 def international(phones: pd.Series, countries: pd.Series, plans: Mapping[str, PhonePlan]) -> list[str]:
     """Each number as ``+`` and 8 to 15 digits (ITU-T E.164); blank where that would be a guess.
 
-    ``00`` stands for ``+``. A national number is completed with the calling code of its country, where
-    ``plans`` has that country.
+    ``00`` stands for ``+``; the ``(0)`` that people write into an international number is not dialled. A
+    national number is completed with the calling code of its country, where ``plans`` has that country.
     """
     known: dict[tuple[str, str], str] = {}
     result = []
@@ -24,6 +24,8 @@ def international(phones: pd.Series, countries: pd.Series, plans: Mapping[str, P
 
 def _international(phone: str, country: str, plans: Mapping[str, PhonePlan]) -> str:
     number = phone.translate(_PUNCTUATION)
+    if number.startswith(("+", "00")):
+        number = phone.replace("(0)", "").translate(_PUNCTUATION)
     if number.startswith("00"):
         number = "+" + number[2:]
     elif not number.startswith("+") and country in plans:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -80,9 +81,10 @@ class OmetriaClient:
         """One cheap call that needs the key; returns where Ometria answers and accepts it."""
         self._list("/orders", {"limit": 1})
 
-    def push(self, record_type: str, payloads: Sequence[bytes]) -> PushReply:
+    def push(self, record_type: str, payloads: Sequence[bytes], *, start_by: float = inf) -> PushReply:
         """Push ready JSON records, all of ``record_type`` and no id twice (the caller's part).
 
+        A call that waits for its turn beyond ``start_by`` (``time.monotonic``) is not made: ``NotReceived``.
         Raises ``ValueError`` for no records, more than ``MAX_RECORDS``, or one over the size limit.
         """
         if record_type not in RECORD_TYPES:
@@ -91,7 +93,7 @@ class OmetriaClient:
             raise ValueError(f"a push takes 1 to {MAX_RECORDS} records, not {len(payloads)}")
         if any(too_large(payload) for payload in payloads):
             raise ValueError(f"a record of type {record_type} is over {MAX_RECORD_BYTES:,} bytes")
-        body, headers = self._connection.push(b"[" + b",".join(payloads) + b"]")
+        body, headers = self._connection.push(b"[" + b",".join(payloads) + b"]", start_by)
         match body:
             case {
                 "status": "OK",

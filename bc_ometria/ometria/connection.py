@@ -2,12 +2,14 @@
 
 import logging
 import re
+import ssl
 import time
 from collections.abc import Generator
 from contextlib import closing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from math import isfinite
+from functools import cache
+from math import inf, isfinite
 from typing import Any
 
 import httpx
@@ -16,6 +18,7 @@ import orjson
 from bc_ometria.ometria.budget import CallBudget, Kind
 from bc_ometria.ometria.errors import (
     AccessRefused,
+    NotReceived,
     OmetriaError,
     OutcomeUnknown,
     PayloadRefused,
@@ -61,6 +64,7 @@ class Connection:
             timeout=timeout,
             follow_redirects=False,
             transport=transport,
+            verify=_certificates(),
         )
 
     def close(self) -> None:
@@ -71,14 +75,19 @@ class Connection:
         answer = self._answer("other", self._http.build_request("GET", path, params=params))
         return None if missing_ok and answer.status_code == 404 else self._json("other", answer)
 
-    def push(self, content: bytes) -> tuple[Any, httpx.Headers]:
-        """The JSON and the headers that ``POST /push`` answers."""
+    def push(self, content: bytes, start_by: float = inf) -> tuple[Any, httpx.Headers]:
+        """The JSON and the headers that ``POST /push`` answers; raises ``NotReceived`` where the call's turn
+        comes after ``start_by`` (``time.monotonic``)."""
         headers = {"Content-Type": "application/json"}
-        answer = self._answer("push", self._http.build_request("POST", "/push", content=content, headers=headers))
+        answer = self._answer(
+            "push", self._http.build_request("POST", "/push", content=content, headers=headers), start_by
+        )
         return self._json("push", answer), answer.headers
 
-    def _answer(self, kind: Kind, request: httpx.Request) -> httpx.Response:
+    def _answer(self, kind: Kind, request: httpx.Request, start_by: float = inf) -> httpx.Response:
         self._budget.acquire(kind)
+        if time.monotonic() > start_by:
+            raise NotReceived("The call's turn within Ometria's rates came too late: nothing was sent.")
         deadline = time.monotonic() + self._timeout
         body = bytearray()
         # "from None" throughout: an httpx error holds the request, and that the key.
@@ -150,6 +159,12 @@ class Connection:
                 if isinstance(text := body.get(name), str) and text:
                     return masked(text.replace(self._key, "***"))[:200].rstrip(". ")
         return "it gave no reason"
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Loaded once for all clients of this process: that costs as much as several calls."""
+    return httpx.create_ssl_context()
 
 
 def _is_web_address(text: str) -> bool:

@@ -18,6 +18,7 @@ __all__ = ["DEFAULT_FOLDER", "Rules", "RulesError", "rules_file"]
 DEFAULT_FOLDER = Path(__file__).parent
 
 Code = Annotated[str, Field(min_length=1, max_length=16)]
+StatusText = Annotated[str, Field(min_length=1, max_length=64)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166 alpha-2, as GB")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217, as GBP")]
 
@@ -30,9 +31,9 @@ class Status(_Rule):
     """What one ``ord_status`` means in Ometria, or why its orders never go there."""
 
     meaning: str
-    status: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    status: StatusText | None = None
     is_valid: bool | None = None
-    ignore: str | None = None
+    ignore: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _sent_or_ignored(self) -> "Status":
@@ -47,7 +48,7 @@ class Division(_Rule):
     store: Annotated[str, Field(min_length=1, max_length=32)]
     currency: Currency
     country: Country
-    brand: str
+    brand: Annotated[str, Field(min_length=1)]
     marketing: bool
 
 
@@ -124,11 +125,19 @@ class ExceptionCode(_Rule):
     action: str
 
 
+class WhollyCancelled(_Rule):
+    """What an order is of which every piece was cancelled; it goes as it was placed, so it can be no revenue."""
+
+    meaning: str
+    status: StatusText
+    is_valid: Literal[False]
+
+
 class Statuses(_Rule):
     """What the codes of ``ord_status`` mean, and an order whose pieces were all cancelled."""
 
     ord_status: dict[Code, Status]
-    wholly_cancelled: Status
+    wholly_cancelled: WhollyCancelled
 
 
 class _Divisions(RootModel[dict[Code, Division]]): ...
@@ -167,14 +176,31 @@ class Rules(_Rule):
             attributes=load_yaml_model(rules_file("attributes", folder), Attributes),
             phones=load_yaml_model(rules_file("phones", folder), _Phones).root,
             account=load_yaml_model(rules_file("ometria", folder), Account),
-            exceptions=load_yaml_model(rules_file("owners", folder), _Owners).root,
+            exceptions=_owners(rules_file("owners", folder)),
         )
 
     @cached_property
     def version(self) -> str:
-        """Changes whenever any rule changes that can change a payload."""
-        content = self.model_dump_json(exclude={"exceptions": True, "account": {"limits"}})
+        """Changes whenever any rule changes that can change a payload, or whether it goes."""
+        content = self.model_dump_json(
+            exclude={
+                "exceptions": {"__all__": {"owner", "meaning", "action"}},
+                "account": {"limits", "read_back_after", "read_back_until"},
+            }
+        )
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()
+
+
+def _owners(path: Path) -> dict[str, ExceptionCode]:
+    """The exception codes of a file, which must be those of the project: none without owner, none misspelt."""
+    codes = load_yaml_model(path, _Owners).root
+    if path.parent != DEFAULT_FOLDER:
+        known = load_yaml_model(DEFAULT_FOLDER / path.name, _Owners).root
+        faults = [f"{path}:1: {code}: is missing" for code in known if code not in codes]
+        faults += [f"{path}:1: {code}: is not a known code" for code in codes if code not in known]
+        if faults:
+            raise RulesError("\n".join(faults))
+    return codes
 
 
 def rules_file(name: str, folder: Path | None) -> Path:

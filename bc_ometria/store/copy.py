@@ -9,6 +9,12 @@ import numpy as np
 import pandas as pd
 from sqlalchemy import Column, Connection, DateTime, Integer, Table, Text
 
+NULL = "\\N"
+_ESCAPES = {"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"}
+"""What COPY's text format writes for the characters that it gives a meaning; the backslash comes first."""
+
+_CHUNK = 1 << 20  # characters handed over at once
+
 
 def copy_in(connection: Connection, target: str, table: Table, frame: pd.DataFrame) -> None:
     """Append a frame to ``target``, whose columns are declared by ``table``.
@@ -18,15 +24,11 @@ def copy_in(connection: Connection, target: str, table: Table, frame: pd.DataFra
     if frame.empty:
         return
     declared = [table.columns[name] for name in frame.columns]
-    out = io.StringIO()
+    # PostgreSQL's text format, not CSV: quotes, of which JSON is full, need no doubling on either side.
     cells = (_cells(frame[column.name], column) for column in declared)
-    # The writer quotes what stands in its line end: PostgreSQL takes neither half of it unquoted in a text.
-    csv.writer(out, lineterminator="\r\n").writerows(zip(*cells, strict=True))
-    out.seek(0)
+    lines = io.StringIO("\n".join(map("\t".join, zip(*cells, strict=True))) + "\n")
     names = ", ".join(column.name for column in declared)
-    never_null = ", ".join(c.name for c in declared if isinstance(c.type, Text) and not c.nullable)
-    force = f", FORCE_NOT_NULL ({never_null})" if never_null else ""
-    _cursor(connection).copy_expert(f"COPY {target} ({names}) FROM STDIN WITH (FORMAT csv{force})", out)
+    _cursor(connection).copy_expert(f"COPY {target} ({names}) FROM STDIN", lines, size=_CHUNK)
 
 
 def copy_out(connection: Connection, query: str, columns: Sequence[Column]) -> pd.DataFrame:
@@ -75,17 +77,34 @@ def _cursor(connection: Connection) -> Any:
     return connection.connection.cursor()
 
 
-def _cells(values: pd.Series, column: Column) -> list:
+def _cells(values: pd.Series, column: Column) -> list[str]:
+    """The cells of a column as COPY's text format writes them."""
     if pd.api.types.is_datetime64_any_dtype(values):
-        if getattr(values.dtype, "tz", None) is not None:
-            values = values.dt.tz_convert("UTC").dt.tz_localize(None)
-            suffix = "+00"
-        else:
-            suffix = ""
-        texts = np.datetime_as_string(values.to_numpy(dtype="datetime64[us]"))
-        return [None if text == "NaT" else text + suffix for text in texts.tolist()]
-    if values.hasnans:
-        values = values.astype(object).where(values.notna(), None)
+        return _times(values)
     if isinstance(column.type, Text):
-        return [value.decode() if isinstance(value, bytes) else value for value in values.tolist()]
-    return values.tolist()
+        return _texts(values, NULL if column.nullable else "")
+    if pd.api.types.is_integer_dtype(values) and not values.hasnans:
+        return list(map(str, values.tolist()))
+    return [
+        NULL if missing or value == "" else str(value) for value, missing in zip(values, values.isna(), strict=True)
+    ]
+
+
+def _times(values: pd.Series) -> list[str]:
+    suffix = ""
+    if getattr(values.dtype, "tz", None) is not None:
+        values, suffix = values.dt.tz_convert("UTC").dt.tz_localize(None), "+00"
+    texts = np.datetime_as_string(values.to_numpy(dtype="datetime64[us]"))
+    return [NULL if text == "NaT" else text + suffix for text in texts.tolist()]
+
+
+def _texts(values: pd.Series, blank: str) -> list[str]:
+    """Texts with what stands for a blank or missing one."""
+    texts = values.where(values.notna(), "").tolist() if values.hasnans else values.tolist()
+    if bytes in set(map(type, texts)):
+        texts = [value.decode() if isinstance(value, bytes) else value for value in texts]
+    together = "".join(texts)
+    if any(special in together for special in _ESCAPES):
+        for special, escape in _ESCAPES.items():
+            texts = [text.replace(special, escape) for text in texts]
+    return [text or blank for text in texts] if blank else texts

@@ -58,7 +58,10 @@ def write(
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:table))"), {"table": table.fullname})
         temporary_like(connection, table, staging, columns)
         copy_in(connection, staging, table, frame[columns])
+        # Without statistics PostgreSQL takes a temporary table for large, and reads the whole mirror for a few rows.
+        _run(connection, f"ANALYZE {staging} (pkey)")
         _run(connection, f"CREATE TEMP TABLE changed ON COMMIT DROP AS {_changed(resource)}")
+        _run(connection, "ANALYZE changed (pkey)")
         _touch(connection, kind, "SELECT DISTINCT reference FROM changed WHERE content")
         _run(connection, f"DELETE FROM {table.fullname} m USING changed c WHERE m.pkey = c.pkey")
         names = ", ".join(columns)
@@ -215,9 +218,7 @@ def _lift(connection: Connection, kind: str, resource: str) -> None:
     _touch(connection, kind, "SELECT DISTINCT reference FROM lifted")
 
 
-def _remove_gone(
-    connection: Connection, kind: str, resource: str, references: list[str], held: pd.DataFrame
-) -> int:
+def _remove_gone(connection: Connection, kind: str, resource: str, references: list[str], held: pd.DataFrame) -> int:
     """Remove the rows of these orders or customers that were neither staged nor held, and what was held about
     rows that are not held any more; how many rows."""
     table = MIRROR[resource]

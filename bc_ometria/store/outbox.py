@@ -57,6 +57,7 @@ def put(connection: Connection, record_type: str, decided: pd.DataFrame) -> dict
     names = ", ".join(columns)
     rows = connection.exec_driver_sql(
         f"""
+        WITH put AS (
         INSERT INTO {outbox.fullname} AS o ({names}) SELECT {names} FROM decided ORDER BY record_id
         ON CONFLICT (record_type, record_id) DO UPDATE SET
             payload = excluded.payload,
@@ -74,9 +75,11 @@ def put(connection: Connection, record_type: str, decided: pd.DataFrame) -> dict
         WHERE (excluded.state = 'wanted' AND o.wanted_version IS DISTINCT FROM excluded.wanted_version)
             OR (excluded.state <> 'wanted' AND (o.state, o.reason) IS DISTINCT FROM (excluded.state, excluded.reason))
         RETURNING state
+        )
+        SELECT state, count(*) AS records FROM put GROUP BY state
         """
     )
-    return {str(state): int(n) for state, n in pd.Series(rows.scalars().all()).value_counts().items()}
+    return {row.state: row.records for row in rows}
 
 
 def claim(engine: Engine, record_type: str, limit: int) -> list[Claimed]:
@@ -92,7 +95,8 @@ def claim(engine: Engine, record_type: str, limit: int) -> list[Claimed]:
                     ORDER BY next_attempt, record_id LIMIT :limit FOR UPDATE SKIP LOCKED
                 )
                 UPDATE {outbox.fullname} o SET
-                    leased_until = now() + make_interval(secs => :lease), in_flight_version = wanted_version, attempts = attempts + 1,
+                    leased_until = now() + make_interval(secs => :lease),
+                    in_flight_version = wanted_version, attempts = attempts + 1,
                     sent_version = CASE WHEN in_flight_version IS NULL THEN sent_version END
                 FROM due WHERE o.record_type = :record_type AND o.record_id = due.record_id
                 RETURNING o.record_id, o.wanted_version, o.payload, o.attempts, o.leased_until

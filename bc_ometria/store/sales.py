@@ -1,7 +1,6 @@
 """Assembled orders: one document per order, and which of its versions the outbox knows."""
 
 from collections.abc import Iterable
-from datetime import datetime
 
 import pandas as pd
 from sqlalchemy import Column, Connection, Engine, text
@@ -45,20 +44,6 @@ def unmapped(engine: Engine, limit: int, *, after: str = "") -> list[str]:
                     "AND ord_num > :after ORDER BY ord_num LIMIT :limit"
                 ),
                 {"limit": limit, "after": after},
-            ).scalars()
-        )
-
-
-def changed_between(engine: Engine, begin: datetime, end: datetime) -> list[str]:
-    """Orders whose newest change stamp lies in ``[begin, end)``, the tenant's local time."""
-    with engine.connect() as connection:
-        return list(
-            connection.execute(
-                text(
-                    f"SELECT ord_num FROM {sales_orders.fullname} "
-                    "WHERE changed_at >= :begin AND changed_at < :end ORDER BY ord_num"
-                ),
-                {"begin": begin, "end": end},
             ).scalars()
         )
 

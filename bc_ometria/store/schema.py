@@ -167,7 +167,6 @@ sales_orders = Table(
     Column("placed_at", DateTime(timezone=False)),
     _instant("assembled_at", nullable=False, server_default=func.now()),
     Column("mapped_version", Text),
-    Index("sales_orders_changed_at", "changed_at"),
     Index("sales_orders_customer", "customer"),
     Index(
         "sales_orders_unmapped",

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
+from bc_ometria.iso import COUNTRIES, CURRENCIES
 from bc_ometria.ometria import fields
 from bc_ometria.ometria.budget import Budget
 from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.ometria.errors import AccessRefused, OutcomeUnknown, PayloadRefused, RateLimited, Unreachable
-from bc_ometria.iso import COUNTRIES, CURRENCIES
 from bc_ometria.ometria.payloads import violations
 from bc_ometria.sandbox.clock import Clock
 from bc_ometria.sandbox.ometria import Account, Fault, Settings, create_app

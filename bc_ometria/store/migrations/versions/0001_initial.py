@@ -436,7 +436,6 @@ def upgrade() -> None:
         schema="bc_ometria",
         comment="one document per order; mapped_version is the version the outbox knows",
     )
-    op.create_index("sales_orders_changed_at", "sales_orders", ["changed_at"], unique=False, schema="bc_ometria")
     op.create_index("sales_orders_customer", "sales_orders", ["customer"], unique=False, schema="bc_ometria")
     op.create_index(
         "sales_orders_unmapped",
@@ -476,7 +475,6 @@ def downgrade() -> None:
         postgresql_where=sa.text("mapped_version IS DISTINCT FROM version"),
     )
     op.drop_index("sales_orders_customer", table_name="sales_orders", schema="bc_ometria")
-    op.drop_index("sales_orders_changed_at", table_name="sales_orders", schema="bc_ometria")
     op.drop_table("sales_orders", schema="bc_ometria")
     op.drop_table("rules_in_force", schema="bc_ometria")
     op.drop_index(

@@ -1,0 +1,187 @@
+"""The live sensor: what it decides, and what it sees of real servers and a real database."""
+
+import gc
+import time
+
+import dagster as dg
+import pytest
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from sqlalchemy import text
+
+from bc_ometria.automation.jobs import live_sync
+from bc_ometria.automation.partitions import change_day
+from bc_ometria.automation.sensors import _UNDER_WAY, Situation, decide, live_sensor
+from bc_ometria.resources import live_run_config
+from bc_ometria.rules import RulesError
+from bc_ometria.sandbox.ometria.faults import Fault
+from bc_ometria_tests.scenarios.shop import Shop, customer, header, line
+
+ORDER = "0000001001"
+
+
+def tick(shop: Shop) -> dg.RunRequest | str:
+    """One evaluation as the daemon asks for it: the run it wants, or why it wants none."""
+    resources = {name: (shop.definitions.resources or {})[name] for name in live_sensor.required_resource_keys}
+    with dg.build_sensor_context(
+        instance=shop.instance, definitions=shop.definitions, sensor_name="live_sensor", resources=resources
+    ) as context:
+        evaluated = live_sensor.evaluate_tick(context)
+    if evaluated.run_requests:
+        (request,) = evaluated.run_requests
+        return request
+    return str(evaluated.skip_message)
+
+
+@pytest.fixture
+def synced(shop: Shop) -> Shop:
+    shop.write("customers", customer())
+    shop.order(ORDER)
+    assert shop.sync().success
+    return shop
+
+
+@pytest.mark.parametrize(
+    ("runs", "waiting", "news", "starts"),
+    [
+        (0, False, (), False),
+        (0, True, (), True),
+        (0, False, ("orders",), True),
+        (0, True, ("orders",), True),
+        (1, False, (), False),
+        (1, True, ("orders",), False),
+    ],
+)
+def test_the_decision(runs: int, waiting: bool, news: tuple[str, ...], starts: bool) -> None:
+    """A run is started for news or for what waits, unless one is under way; no tick ever is silent about why."""
+    why_not = decide(Situation(runs, waiting, news))
+    assert (why_not is None) is starts
+    assert why_not is None or why_not.endswith(".")
+
+
+def test_an_empty_store_and_rows_in_blue_cherry_start_a_run_of_today_for_what_is_new(shop: Shop) -> None:
+    shop.order(ORDER)
+    request = tick(shop)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == change_day.get_last_partition_key()
+    assert request.run_config == live_run_config()
+    assert request.run_config["resources"]["scope"]["config"] == {"only_new": True}
+    assert request.run_key is None, "a run key of a failed run is never requested again"
+
+
+def test_nothing_new_starts_no_run(synced: Shop) -> None:
+    """Rows within the overlap are served again at every tick; they are no news."""
+    assert tick(synced) == "Blue Cherry has nothing new, and nothing waits to be sent or proved."
+    assert tick(synced) == tick(synced)
+
+
+def test_each_change_in_blue_cherry_is_news_once(synced: Shop) -> None:
+    """F2, F4: whatever moved: also a line alone, an address alone, a malformed row, a row with an old stamp."""
+    changes = {
+        "header": lambda: synced.write("orders", header(ORDER, ord_status="A")),
+        "line alone": lambda: synced.write("order-lines", line(ORDER, season="AW26")),
+        "address alone": lambda: synced.write("stores", {"pkey": 1, "customer": "00000001", "default_ok": "Y"}),
+        "malformed row": lambda: synced.raw("orders", header("0000001002"), currency="GBX"),
+        "stamp within the overlap": lambda: synced.write(
+            "customers", customer("00000002", last_mod="2026-01-05 08:50:00")
+        ),
+    }
+    for minute, (what, change) in enumerate(changes.items(), 1):
+        synced.at(f"2026-01-05 09:{minute:02d}")
+        change()
+        assert isinstance(tick(synced), dg.RunRequest), what
+        synced.sync()
+        assert tick(synced) == "Blue Cherry has nothing new, and nothing waits to be sent or proved.", what
+
+
+@pytest.mark.parametrize("event", ["PIPELINE_STARTING", "PIPELINE_START", "PIPELINE_CANCELING"])
+def test_a_run_under_way_is_waited_for(shop: Shop, event: str) -> None:
+    shop.order(ORDER)
+    run = shop.instance.create_run_for_job(shop.definitions.resolve_job_def(live_sync.name))
+    shop.instance.report_dagster_event(dg.DagsterEvent(event, live_sync.name), run.run_id)
+    assert tick(shop) == "A run of live_sync is under way."
+    shop.instance.report_run_failed(run)
+    assert isinstance(tick(shop), dg.RunRequest)
+
+
+def test_every_run_that_is_not_finished_counts_as_under_way() -> None:
+    assert set(_UNDER_WAY) == set(NOT_FINISHED_STATUSES) - {dg.DagsterRunStatus.SUSPENDED}  # not in use
+
+
+def test_blue_cherry_out_of_reach_is_no_empty_blue_cherry(synced: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failed read is not an empty set; the reason says which system and what to look at."""
+    monkeypatch.setenv("BLUE_CHERRY_API_KEY", "wrong")
+    told = tick(synced)
+    assert isinstance(told, str)
+    assert told.startswith("Blue Cherry could not be asked, the next tick tries again: Blue Cherry refused the key")
+    synced.fault(kind="html", resource="customers")
+    monkeypatch.setenv("BLUE_CHERRY_API_KEY", synced.sandbox.environment()["BLUE_CHERRY_API_KEY"])
+    assert "not JSON" in str(tick(synced))
+
+
+def test_what_could_not_be_sent_starts_a_run_when_its_wait_is_over(shop: Shop) -> None:
+    """Truth 1: on its way means that somebody goes on."""
+    shop.write("customers", customer())
+    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/push"))
+    shop.sync()
+    assert shop.states("contact") == {"00000001": "wanted"}
+    with shop.engine.begin() as connection:
+        connection.execute(text("UPDATE bc_ometria.outbox SET next_attempt = now()"))
+    assert isinstance(tick(shop), dg.RunRequest)
+    shop.sync()
+    assert shop.states("contact") == {"00000001": "confirmed"}
+
+
+def test_what_was_read_and_not_assembled_starts_a_run(shop: Shop) -> None:
+    """A run that died behind the mirror: the rows are no news any more, and are not forgotten."""
+    shop.order(ORDER)
+    shop.redo("2026-01-05", "blue_cherry")
+    assert isinstance(tick(shop), dg.RunRequest)
+    shop.sync()
+    assert shop.states() == {ORDER: "confirmed"}
+
+
+def test_new_rules_start_a_run_and_the_same_rules_do_not(synced: Shop) -> None:
+    synced.map_status(Q7='{status: checked, is_valid: true, meaning: "x"}')
+    assert isinstance(tick(synced), dg.RunRequest)
+    synced.sync()
+    assert isinstance(tick(synced), str)
+
+
+def test_broken_rules_fail_the_tick_with_file_and_line(synced: Shop) -> None:
+    broken = synced.rules_folder / "channels.yaml"
+    broken.write_text("W: {channel: online, send: perhaps, meaning: x}\n")
+    with pytest.raises(RulesError) as failed:
+        tick(synced)
+    assert f"{broken}:1: W.send: 'perhaps'" in str(failed.value)
+
+
+def test_a_held_order_alone_starts_no_run(shop: Shop) -> None:
+    """Held is a state to rest in: only a new version or a new rule moves it."""
+    shop.write("customers", customer())
+    shop.order(ORDER, ord_status="Q7")
+    shop.sync()
+    assert shop.states() == {ORDER: "held: unmapped_status"}
+    assert isinstance(tick(shop), str)
+
+
+def test_a_tick_and_a_run_leave_no_connection_behind(synced: Shop) -> None:
+    """Each builds its resources anew, in a code server that lives for weeks and may not collect its garbage."""
+    backends = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+
+    def connections() -> int:
+        with synced.engine.connect() as connection:
+            return int(connection.execute(backends).scalar_one())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = connections()
+        for _ in range(5):
+            tick(synced)
+        synced.sync()
+        deadline = time.monotonic() + 10  # a backend ends a little after its connection
+        while connections() > before and time.monotonic() < deadline:
+            pass
+        assert connections() <= before
+    finally:
+        gc.enable()

@@ -1,0 +1,245 @@
+"""The commands as people use them: their help, what the doctor says, and the live lane in a process of its own."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner, Result
+from sqlalchemy import Engine, make_url, text
+
+from bc_ometria.cli import main
+from bc_ometria.config import VARIABLES
+from bc_ometria.demo.processes import end, start_sandbox
+from bc_ometria.store.database import connect, migrate
+from bc_ometria_tests.scenarios.shop import Shop, customer
+
+ORDER = "0000001001"
+
+
+def run(*arguments: str) -> Result:
+    """A command in this process; lines are as long as they are."""
+    return CliRunner(env={"COLUMNS": "500"}).invoke(main, list(arguments))
+
+
+def findings(result: Result) -> dict[str, str]:
+    """What the doctor says of each subject: blank where it is well."""
+    found: dict[str, str] = {}
+    for said in result.output.splitlines():
+        if said.startswith(("✓", "✗")):
+            known = ("rules", "environment", "database", "Blue Cherry", "Ometria")
+            subject = next(name for name in known if said[2:].startswith(name))
+            found[subject] = said[2:].removeprefix(subject).strip() if said[0] == "✗" else ""
+        else:
+            found[subject] += "\n" + said
+    return found
+
+
+@pytest.mark.parametrize("command", [None, *main.commands])
+def test_every_command_tells_what_it_does_and_explains_its_options(command: str | None) -> None:
+    result = run(*filter(None, [command]), "--help")
+    assert result.exit_code == 0
+    told = main.commands[command].help if command else main.help
+    assert told
+    shown = " ".join(result.output.split())
+    assert told.split("\n")[0] in shown
+    if command:
+        for option in main.commands[command].params:
+            assert max(option.opts) in shown
+
+
+def test_the_main_help_lists_every_command() -> None:
+    assert [name for name in ("demo", "dev", "doctor", "sandbox", "sync") if name not in run("--help").output] == []
+    assert run("--version").exit_code == 0
+
+
+# --- doctor --------------------------------------------------------------------------------------------------
+
+
+def test_the_doctor_finds_nothing_wrong_where_nothing_is(shop: Shop) -> None:
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert findings(result) == dict.fromkeys(["rules", "environment", "database", "Blue Cherry", "Ometria"], "")
+
+
+def test_the_doctor_changes_nothing_and_sends_nothing(shop: Shop) -> None:
+    shop.order(ORDER)
+    run("doctor")
+    assert shop.states() == {}
+    assert shop.pushes == 0
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+def test_the_doctor_names_a_missing_variable_with_what_to_set(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.delenv(name)
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert findings(result)["environment"] == f"{name} is not set: {VARIABLES[name]}"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "subject", "words"),
+    [
+        ("BLUE_CHERRY_API_KEY", "wrong", "Blue Cherry", ["Blue Cherry refused the key", "BLUE_CHERRY_API_KEY"]),
+        ("BLUE_CHERRY_TENANT", "NOBODY", "Blue Cherry", ["404", "BLUE_CHERRY_TENANT", "BLUE_CHERRY_ENVIRONMENT"]),
+        ("OMETRIA_API_KEY", "wrong", "Ometria", ["Ometria refused the API key", "OMETRIA_API_KEY"]),
+        ("OMETRIA_BASE_URL", "http://127.0.0.1:1/v2", "Ometria", ["No connection to Ometria", "OMETRIA_BASE_URL"]),
+        ("BC_OMETRIA_DATABASE_URL", "postgresql://u:p@127.0.0.1:1/x", "database", ["BC_OMETRIA_DATABASE_URL"]),
+    ],
+)
+def test_the_doctor_says_which_part_is_ill_and_that_the_others_are_well(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, name: str, value: str, subject: str, words: list[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    result = run("doctor")
+    assert result.exit_code == 1
+    found = findings(result)
+    assert [word for word in words if word not in found[subject]] == []
+    assert {other for other, advice in found.items() if advice} == {subject}
+    assert "Traceback" not in result.output
+
+
+def test_the_doctor_refuses_broken_rules_with_file_and_line(shop: Shop) -> None:
+    broken = shop.rules_folder / "divisions.yaml"
+    broken.write_text('"100": {store: uk, currency: pounds, country: GB, brand: Women, marketing: true}\n')
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert f"{broken}:1: 100.currency: 'pounds'" in findings(result)["rules"]
+    assert findings(result)["database"] == ""
+
+
+def test_the_doctor_tells_a_rules_folder_that_is_not_there(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BC_OMETRIA_RULES", "no-such-folder")
+    assert "BC_OMETRIA_RULES names no-such-folder, which is not a folder" in findings(run("doctor"))["rules"]
+
+
+def test_the_doctor_says_how_a_schema_comes_to_this_version(shop: Shop) -> None:
+    with shop.engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA bc_ometria CASCADE"))
+    result = run("doctor")
+    assert result.exit_code == 1
+    assert "`bc-ometria sync`" in findings(result)["database"]
+    migrate(shop.engine)
+    assert run("doctor").exit_code == 0
+
+
+# --- sync ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def own_database(database_url: str) -> Iterator[Engine]:
+    """An empty database beside that of the other tests: Dagster makes its own tables in it."""
+    server = connect(database_url).execution_options(isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS bc_ometria_sync WITH (FORCE)"))
+        connection.execute(text("CREATE DATABASE bc_ometria_sync"))
+    engine = connect(make_url(database_url).set(database="bc_ometria_sync").render_as_string(hide_password=False))
+    yield engine
+    engine.dispose()
+    server.dispose()
+
+
+def sync(shop: Shop, database: Engine, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """``bc-ometria sync`` in a folder and a process of its own, with only the named variables set."""
+    environment = {name: value for name, value in shop.sandbox.environment().items() if name in VARIABLES}
+    environment["BC_OMETRIA_DATABASE_URL"] = database.url.render_as_string(hide_password=False)
+    return subprocess.run(
+        [sys.executable, "-m", "bc_ometria.cli", "sync"],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "COLUMNS": "200", **environment, **variables},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_sync_needs_two_servers_and_a_database_and_nothing_else(
+    shop: Shop, own_database: Engine, tmp_path: Path
+) -> None:
+    """Once, and again with a wrong key, and again: on a PostgreSQL that was empty, and a Dagster instance there."""
+    folder = tmp_path / "anywhere"
+    folder.mkdir()
+    shop.write("customers", customer())
+    shop.order(ORDER)
+    done = sync(shop, own_database, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "confirmed" in done.stdout
+    assert shop.pushed == ["00000001", ORDER]
+    assert shop.orders()[ORDER]["grand_total"] == 100.0
+    with own_database.connect() as connection:
+        assert connection.execute(text("SELECT status FROM runs")).scalars().all() == ["SUCCESS"]
+
+    refused = sync(shop, own_database, folder, BLUE_CHERRY_API_KEY="canary-of-a-key")
+    assert refused.returncode == 1
+    assert "Blue Cherry refused the key" in refused.stdout
+    assert "Traceback" not in refused.stdout + refused.stderr
+    assert "canary" not in refused.stdout + refused.stderr
+    assert shop.pushes == 2
+
+
+@pytest.mark.parametrize("command", ["sync", "dev"])
+def test_a_command_that_lacks_its_settings_says_which(
+    command: str, shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.delenv("OMETRIA_API_KEY")
+    monkeypatch.setenv("BLUE_CHERRY_BASE_URL", "bluecherry")
+    before = signal.getsignal(signal.SIGTERM)
+    result = run(command)
+    signal.signal(signal.SIGTERM, before)
+    assert result.exit_code == 1
+    assert "OMETRIA_API_KEY is not set: the API key of the Ometria account" in result.output
+    assert "BLUE_CHERRY_BASE_URL is no http or https address" in result.output
+    assert "BLUE_CHERRY_API_KEY" not in result.output
+
+
+def test_sync_refuses_broken_rules_before_it_starts_a_run(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    (shop.rules_folder / "statuses.yaml").write_text("ord_status:\n  O: {meaning: open}\n")
+    result = run("sync")
+    assert result.exit_code == 1
+    assert "statuses.yaml:2: ord_status.O: give either status and is_valid, or ignore with a reason" in result.output
+
+
+# --- sandbox and demo ----------------------------------------------------------------------------------------
+
+
+def test_the_sandbox_serves_what_its_variables_say_and_ends_when_asked() -> None:
+    process, variables = start_sandbox(["--standing", "--customers", "3", "--orders-per-day", "0"], ports=(0, 0))
+    try:
+        base = "/".join(variables[f"BLUE_CHERRY_{part}"] for part in ("BASE_URL", "TENANT", "ENVIRONMENT"))
+        key = {"Ocp-Apim-Subscription-Key": variables["BLUE_CHERRY_API_KEY"]}
+        assert httpx.get(f"{base}/customers", headers=key).json()["total"] >= 3
+        ometria = {"X-Ometria-Auth": variables["OMETRIA_API_KEY"]}
+        assert httpx.get(f"{variables['OMETRIA_BASE_URL']}/orders", headers=ometria).json() == []
+        assert set(variables) == set(VARIABLES) - {"BC_OMETRIA_DATABASE_URL"}
+    finally:
+        end(process)
+    assert process.returncode == 0
+
+
+def test_a_sandbox_that_cannot_start_says_why() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(RuntimeError, match="the sandbox did not start:") as failed:
+            start_sandbox(["--standing", "--customers", "0"], ports=(taken.getsockname()[1], 0))
+    assert "Address already in use" in str(failed.value)
+
+
+def test_real_orders_need_their_data() -> None:
+    result = run("demo", "--tenant", "online-retail")
+    assert result.exit_code == 2
+    assert "online-retail needs its data: --data PATH" in result.output
+    missing = run("demo", "--tenant", "online-retail", "--data", "nowhere.csv")
+    assert missing.exit_code == 2
+    assert "nowhere.csv" in missing.output
