@@ -16,7 +16,7 @@ from bc_ometria.ometria.errors import AccessRefused, OmetriaError
 from bc_ometria.store import exceptions, outbox
 from bc_ometria.store.outbox import Sent
 
-_FEW = 40  # up to here single reads cost fewer seconds of the budget than pages that hold other records too
+_FEW = 4  # up to here single reads cost fewer seconds of the budget than pages that hold other records too
 _OVERDUE = 200  # records that a list did not show, looked up singly in one look before they count as drift
 _CLOCKS_APART = timedelta(minutes=5)  # Ometria's clock may be behind ours
 
@@ -52,7 +52,8 @@ def read_back(
     """Compare every accepted and unproved record of a type with what Ometria shows.
 
     Looks again, with growing waits, while records are missing or still old, for at most
-    ``patience.of_a_run`` seconds; what is open then is left to the next run. A record that is missing or
+    ``patience.of_a_run`` seconds after they were accepted; what is open then is left to the next run, which looks
+    once and does not wait for it. A record that is missing or
     different ``patience.until_drift`` seconds after it was accepted becomes drift, an exception with the
     fields that differ. Raises ``AccessRefused`` where Ometria refuses the key; other failed calls only cost
     time.
@@ -66,7 +67,8 @@ def read_back(
         proved = Proved(proved.confirmed + confirmed, proved.drifted + drifted, still_open, problem)
         progress(proved)
         wait = max(2 * wait, 0.25)
-        if time.monotonic() + wait - began > patience.of_a_run:
+        waited = max(time.monotonic() - began, outbox.seconds_since_newest_unproved(engine, record_type))
+        if waited + wait > patience.of_a_run:
             break
     with engine.begin() as connection:
         exceptions.close_mended(connection, record_type)

@@ -181,6 +181,12 @@ def count_unproved(engine: Engine, record_type: str) -> int:
     return _unproved_aggregate(engine, record_type, "count(*)")
 
 
+def seconds_since_newest_unproved(engine: Engine, record_type: str) -> float:
+    """How long ago the newest of them was accepted; infinite, where there is none."""
+    age = "coalesce(extract(epoch FROM now() - max(accepted_at)), 'infinity')"
+    return float(_unproved_aggregate(engine, record_type, age))
+
+
 def oldest_unproved(engine: Engine, record_type: str) -> datetime:
     """When the oldest of them was accepted; now, where there is none."""
     return _unproved_aggregate(engine, record_type, "coalesce(min(accepted_at), now())")

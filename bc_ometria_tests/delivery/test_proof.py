@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 from starlette.responses import JSONResponse
 
 from bc_ometria.delivery.proof import Patience, Proved, read_back
@@ -13,7 +13,7 @@ from bc_ometria_tests.ometria.server import answering
 from bc_ometria_tests.sandbox.ometria_stand_in import contact, order
 from bc_ometria_tests.store.records import column, send, state, want
 
-FEW, MANY = 40, 300
+FEW, MANY = 4, 300
 
 
 def lag(out: Outgoing, seconds: float) -> None:
@@ -72,6 +72,18 @@ def test_what_is_not_there_yet_is_waited_for(out: Outgoing, number: int) -> None
     assert out.open_exceptions() == []
     out.stand_in.advance(seconds=61)
     assert out.prove() == Proved(confirmed=number)
+
+
+def test_a_run_does_not_wait_for_what_an_earlier_one_has_waited_for(out: Outgoing, engine: Engine) -> None:
+    """F4: one record that Ometria does not show must not slow every run until it counts as drift."""
+    lag(out, 600)
+    out.want(*orders(1))
+    out.push()
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE bc_ometria.outbox SET accepted_at = now() - interval '1 minute'"))
+    patience = Patience(first_look=0, of_a_run=20, until_drift=900)
+    assert out.prove(patience) == Proved(open=1)
+    assert out.calls("GET /v2/orders/{id}") == 1
 
 
 def test_an_old_version_that_is_still_shown_is_waited_for(out: Outgoing) -> None:
