@@ -1,0 +1,136 @@
+"""The benchmarks measure real work and report what they promise; how fast it is, no test says."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import Engine, text
+
+from bc_ometria.blue_cherry.profile import TenantProfile
+from bc_ometria.rules import Rules
+from benchmarks import delivery, ingest, mapping, orders, stand_ins
+from benchmarks.speed import Speed, measure
+
+ORDERS = 60
+PROJECT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def blue_cherry() -> Iterator[str]:
+    with stand_ins.blue_cherry(ORDERS) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def ometria() -> Iterator[str]:
+    with stand_ins.ometria() as url:
+        yield url
+
+
+def test_the_orders_are_the_same_every_time_and_have_three_lines() -> None:
+    once = list(orders.changes(8, shipped_every=4))
+    assert once == list(orders.changes(8, shipped_every=4))
+    resources = [change.resource for change in once]
+    assert {resource: resources.count(resource) for resource in set(resources)} == {
+        "orders": 8, "order-lines": 24, "order-stages": 24, "shipments": 2, "shipment-lines": 6,
+    }  # fmt: skip
+    assert len(list(orders.changes(ORDERS))) == ORDERS * orders.ROWS
+
+
+def test_the_best_repetition_counts_and_the_preparation_does_not() -> None:
+    done: list[str] = []
+    speed = measure("things", 10, lambda: done.append("work"), 3, before=lambda: done.append("before"))
+    assert done == ["before", "work"] * 3
+    assert len(speed.rates) == 3
+    speed = Speed("orders", (2.0, 5.0, 3.0), (70.0, 14.0, 21.0))
+    assert (speed.best, speed.worst, speed.processor_time) == (5.0, 2.0, 14.0)
+    assert speed.of("rows", 7) == Speed("rows", (14.0, 35.0, 21.0), (10.0, 2.0, 3.0))
+
+
+def test_mapping_is_measured_over_all_orders(rules: Rules, profile: TenantProfile) -> None:
+    frames = mapping.mirror_frames(profile, ORDERS)
+    assert {name: len(frame) for name, frame in frames.items() if len(frame)} == {
+        "orders": ORDERS, "order_lines": 3 * ORDERS, "order_stages": 3 * ORDERS,
+        "shipments": ORDERS // 4, "shipment_lines": 3 * (ORDERS // 4),
+    }  # fmt: skip
+    speeds = mapping.run(rules, profile, ORDERS, 2)
+    for speed in vars(speeds).values():
+        assert (speed.unit, len(speed.rates)) == ("orders", 2)
+        assert speed.worst > 0
+
+
+def test_a_mapping_that_leaves_orders_out_is_no_result(rules: Rules, profile: TenantProfile) -> None:
+    nothing_goes = rules.model_copy(update={"channels": {"W": rules.channels["W"].model_copy(update={"send": False})}})
+    with pytest.raises(RuntimeError, match="left orders out"):
+        mapping.run(nothing_goes, profile, ORDERS, 1)
+
+
+def test_the_way_in_and_out_is_measured_with_every_order_there(
+    engine: Engine, blue_cherry: str, ometria: str, rules: Rules, profile: TenantProfile
+) -> None:
+    ingested = ingest.run(engine, blue_cherry, ORDERS, rules, profile, 2)
+    assert (ingested.unit, len(ingested.rates)) == ("orders", 2)
+    assert _all(engine, "SELECT state, count(*), count(DISTINCT wanted_version) FROM bc_ometria.outbox GROUP BY 1") == [
+        ("wanted", ORDERS, ORDERS)
+    ]
+    calls = httpx.get(f"{blue_cherry}/_control/calls").json()
+    assert {calls[resource] for resource in ("orders", "order-lines", "order-stages", "shipments", "returns")} == {2}
+
+    copied = ingest.raw_copy(engine, 2)
+    assert copied.unit == "rows"
+    assert _all(engine, "SELECT count(*) FROM bc_ometria.bare_order_lines") == [(3 * ORDERS,)]
+    assert ingest.raw_reading(blue_cherry, ORDERS, profile, 1).unit == "rows"
+
+    delivered = delivery.run(engine, ometria, 2)
+    assert (delivered.unit, len(delivered.rates)) == ("records", 2)
+    assert _all(engine, "SELECT count(*) FROM bc_ometria.outbox WHERE sent_version = wanted_version") == [(ORDERS,)]
+    assert httpx.get(f"{ometria}/_control/counts").json()["stored"] == {"order": ORDERS}
+    assert delivery.raw_push(engine, ometria, 2).unit == "records"
+
+
+def test_orders_that_do_not_arrive_are_no_result(
+    engine: Engine, blue_cherry: str, rules: Rules, profile: TenantProfile
+) -> None:
+    with pytest.raises(RuntimeError, match="not every order"):
+        ingest.run(engine, blue_cherry, ORDERS + 1, rules, profile, 1)
+
+
+def test_a_stand_in_ends_with_its_block() -> None:
+    with stand_ins.ometria() as url:
+        assert httpx.get(f"{url}/_control/counts").status_code == 200
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/_control/counts")
+
+
+def test_the_command_writes_its_figures_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    command = [sys.executable, "-m", "benchmarks", "--orders", str(ORDERS), "--repetitions", "1"]
+    # Not in the folder of the test: the path of PostgreSQL's socket may have some hundred characters.
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
+        done = subprocess.run(
+            [*command, "--json", str(written)], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=120,
+            env={**environment, "TMPDIR": folder},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert not [name for name in os.listdir(folder) if name.startswith("bc-ometria")]
+    figures: dict[str, Any] = json.loads(written.read_text())
+    assert set(figures) == {
+        "mapping_orders_per_s", "ingest_orders_per_s", "delivery_records_per_s",
+        "raw_http_records_per_s", "raw_copy_rows_per_s", "peak_rss_mb",
+    }  # fmt: skip
+    assert all(isinstance(value, float) and value > 0 for value in figures.values())
+    for words in ("mapping", "Blue Cherry → outbox", "outbox → Ometria", "raw limit", "Peak memory", "7 rows"):
+        assert words in done.stdout
+
+
+def _all(engine: Engine, query: str) -> list[tuple]:
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(text(query))]
