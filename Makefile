@@ -36,4 +36,4 @@ bench: setup ## speed beside the raw limits of this machine; JSON=PATH also writ
 	$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON))
 
 clean: ## everything that the targets made
-	rm -rf .venv .bc_ometria .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .bc_ometria *.egg-info .pytest_cache .mypy_cache .ruff_cache

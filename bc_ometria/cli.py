@@ -31,13 +31,17 @@ def main() -> None:
 def dev(port: int, with_sandbox: bool) -> None:
     """Serve the Dagster UI, with the sensor running.
 
-    Starts an embedded PostgreSQL where BC_OMETRIA_DATABASE_URL is not set.
+    Starts an embedded PostgreSQL where BC_OMETRIA_DATABASE_URL is not set. A sandbox begins with an empty Ometria, so
+    it always gets a new and empty database of its own.
     """
     from bc_ometria.demo.processes import end
-    from bc_ometria.home import PROJECT, settle_in
+    from bc_ometria.home import PROJECT, settle_in, settle_in_afresh
     from bc_ometria.store.database import connect, migrate
 
-    settle_in()
+    if with_sandbox:
+        settle_in_afresh(Path(".bc_ometria") / "sandbox")
+    else:
+        settle_in()
     migrate(connect(os.environ["BC_OMETRIA_DATABASE_URL"]))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     processes = []
@@ -86,31 +90,37 @@ def sandbox(
     The apparel retailer goes on living in real time.
     """
     from bc_ometria.sandbox.running import Sandbox
+    from bc_ometria.sandbox.server import PortTaken
 
     now = datetime.now(UTC).replace(microsecond=0)
-    with Sandbox(
-        tenant,  # type: ignore[arg-type]
-        data=data,
-        start=now - timedelta(days=days),
-        customers=customers,
-        orders_per_day=orders_per_day,
-        blue_cherry_port=blue_cherry_port,
-        ometria_port=ometria_port,
-        limits=not no_limits,
-    ) as servers:
-        if not standing:
-            servers.advance(now)
-        lines = [f"export {name}={value}" for name, value in servers.environment().items()]
-        console.print("Point the project at this sandbox with:\n" + "\n".join(lines), highlight=False, soft_wrap=True)
-        if env_file:
-            env_file.write_text("\n".join(lines) + "\n")
-        stop = threading.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
-        if standing:
-            stop.wait()
-        else:
-            servers.live(stop)
+    try:
+        with Sandbox(
+            tenant,  # type: ignore[arg-type]
+            data=data,
+            start=now - timedelta(days=days),
+            customers=customers,
+            orders_per_day=orders_per_day,
+            blue_cherry_port=blue_cherry_port,
+            ometria_port=ometria_port,
+            limits=not no_limits,
+        ) as servers:
+            if not standing:
+                servers.advance(now)
+            lines = [f"export {name}={value}" for name, value in servers.environment().items()]
+            console.print(
+                "Point the project at this sandbox with:\n" + "\n".join(lines), highlight=False, soft_wrap=True
+            )
+            if env_file:
+                env_file.write_text("\n".join(lines) + "\n")
+            stop = threading.Event()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: stop.set())
+            if standing:
+                stop.wait()
+            else:
+                servers.live(stop)
+    except PortTaken as error:
+        raise click.ClickException(f"{error}; take another with --blue-cherry-port and --ometria-port") from None
 
 
 @main.command()
@@ -123,6 +133,8 @@ def sync() -> None:
     import dagster as dg
 
     from bc_ometria.automation.once import failures, run_live_sync
+    from bc_ometria.automation.sensors import is_anything_waiting
+    from bc_ometria.config import load_rules
     from bc_ometria.definitions import defs
     from bc_ometria.report import outcome_table
     from bc_ometria.store.database import connect
@@ -131,7 +143,10 @@ def sync() -> None:
         result = run_live_sync(defs, instance)
     for text in failures(result):
         console.print(f"[red]✗[/] {escape(text)}", highlight=False)
-    console.print(outcome_table(connect(os.environ["BC_OMETRIA_DATABASE_URL"])))
+    engine = connect(os.environ["BC_OMETRIA_DATABASE_URL"])
+    console.print(outcome_table(engine))
+    if is_anything_waiting(engine, load_rules().version):
+        console.print("Something still waits to be sent or shown by Ometria: the next run goes on with it.")
     if not result.success:
         sys.exit(1)
 
@@ -163,7 +178,12 @@ def doctor() -> None:
     for finding in examine():
         well &= finding.is_well
         mark = "[green]✓[/]" if finding.is_well else "[red]✗[/]"
-        console.print(f"{mark} [bold]{finding.subject}[/]", escape(finding.advice), highlight=False, soft_wrap=True)
+        console.print(
+            f"{mark} [bold]{finding.subject}[/]",
+            escape(finding.advice or finding.note),
+            highlight=False,
+            soft_wrap=True,
+        )
     sys.exit(0 if well else 1)
 
 
@@ -171,7 +191,10 @@ def _start_sandbox() -> subprocess.Popen:
     """Start a living sandbox beside this process and point the environment at it."""
     from bc_ometria.demo.processes import start_sandbox
 
-    process, variables = start_sandbox([])
+    try:
+        process, variables = start_sandbox([])
+    except RuntimeError as error:
+        raise click.ClickException(str(error)) from None
     os.environ.update(variables)
     console.print(f"The sandbox: Blue Cherry at {variables['BLUE_CHERRY_BASE_URL']}, ", end="")
     console.print(f"Ometria at {variables['OMETRIA_BASE_URL']}")

@@ -45,21 +45,26 @@ class Settings:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
         """Read every variable. Raises ``SettingsError`` that names all of the missing or malformed ones."""
-        faults = []
-        for name, meaning in VARIABLES.items():
-            value = environment.get(name, "").strip()
-            if not value:
-                faults.append(f"{name} is not set: {meaning}")
-            elif name.endswith("_BASE_URL") and not _is_web_address(value):
-                faults.append(f"{name} is no http or https address: {meaning}")
-            elif name == "BC_OMETRIA_DATABASE_URL" and not re.match(r"postgresql(\+\w+)?://", value):
-                faults.append(f"{name} is no PostgreSQL address: {meaning}")
-        if faults:
-            raise SettingsError("\n".join(faults))
+        if found := faults(environment):
+            raise SettingsError("\n".join(found.values()))
         return cls(**{field.name: environment[field.name.upper()].strip() for field in fields(cls)})
 
     def __repr__(self) -> str:
         return f"Settings({self.blue_cherry_base_url}/{self.blue_cherry_tenant} → {self.ometria_base_url})"
+
+
+def faults(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """What is wrong with each variable that is missing or malformed, and what to set."""
+    found = {}
+    for name, meaning in VARIABLES.items():
+        value = environment.get(name, "").strip()
+        if not value:
+            found[name] = f"{name} is not set: {meaning}"
+        elif name.endswith("_BASE_URL") and not _is_web_address(value):
+            found[name] = f"{name} is no http or https address: {meaning}"
+        elif name == "BC_OMETRIA_DATABASE_URL" and not re.match(r"postgresql(\+\w+)?://", value):
+            found[name] = f"{name} is no PostgreSQL address: {meaning}"
+    return found
 
 
 def _is_web_address(text: str) -> bool:

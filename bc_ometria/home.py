@@ -13,6 +13,14 @@ DEFAULT = Path(".bc_ometria")
 """The folder below the current one that is used where the environment names nothing else."""
 
 
+def settle_in_afresh(folder: Path) -> None:
+    """Begin with an empty database and Dagster home below ``folder``, whatever the environment names."""
+    shutil.rmtree(folder, ignore_errors=True)
+    for name in ("BC_OMETRIA_DATABASE_URL", "DAGSTER_HOME", "BC_OMETRIA_RULES"):
+        os.environ.pop(name, None)
+    settle_in(folder)
+
+
 def settle_in(folder: Path = DEFAULT) -> None:
     """Set the variables that are not set: a Dagster home, and an embedded PostgreSQL, both below ``folder``."""
     if not os.environ.get("BC_OMETRIA_DATABASE_URL"):

@@ -74,14 +74,24 @@ def test_the_doctor_changes_nothing_and_sends_nothing(shop: Shop) -> None:
     assert shop.pushes == 0
 
 
-@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("name", [name for name in VARIABLES if name != "BC_OMETRIA_DATABASE_URL"])
 def test_the_doctor_names_a_missing_variable_with_what_to_set(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.delenv(name)
     result = run("doctor")
     assert result.exit_code == 1
-    assert findings(result)["environment"] == f"{name} is not set: {VARIABLES[name]}"
+    found = findings(result)
+    assert found["environment"] == f"{name} is not set: {VARIABLES[name]}"
+    assert {"database", "Ometria" if name.startswith("BLUE_CHERRY") else "Blue Cherry"} <= set(found)
+
+
+def test_the_doctor_takes_an_embedded_database_for_well(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("BC_OMETRIA_DATABASE_URL")
+    result = run("doctor")
+    assert result.exit_code == 0
+    assert "an embedded PostgreSQL is used" in result.output
+    assert "✓ Ometria" in result.output
 
 
 @pytest.mark.parametrize(

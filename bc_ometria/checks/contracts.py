@@ -67,7 +67,9 @@ def order_findings(decisions: pd.DataFrame, held_rows: pd.DataFrame, rules: Rule
     orders = decisions[decisions["excluded"] == ""].set_index("ord_num", drop=False)
     malformed = _malformed(held_rows, orders)
     sound = orders[~orders.index.isin(malformed["record_id"])]
-    structural = _findings(STRUCTURE, sound, _order_detail)
+    structural = _findings(STRUCTURE, sound, _order_detail).drop_duplicates(["code", "record_id"])
+    headerless = structural["record_id"].isin(sound.index[sound["header_count"] == 0])
+    structural = structural[~headerless | (structural["code"] != "header_without_lines")]
     whole = sound[~sound.index.isin(structural["record_id"])]
     return pd.concat([malformed, structural, _findings(contents(rules), whole, _order_detail)], ignore_index=True)
 

@@ -12,6 +12,7 @@ from bc_ometria.rules import Rules
 from bc_ometria.store import exceptions
 from bc_ometria.store.schema import held_rows
 
+CUSTOMERS = ("customers", "addresses")
 _EXAMPLES = 10
 _CODES = 50
 
@@ -90,9 +91,14 @@ def _by_code(found: pd.DataFrame, rules: Rules) -> list[Cells]:
 def _examples(found: pd.DataFrame, record_type: str) -> list[Cells]:
     """At most ten; orders by their number, customers by the end of their code."""
     shown = found.drop_duplicates("record_id").head(_EXAMPLES)
-    ids = shown["record_id"] if record_type == "order" else "…" + shown["record_id"].str[-3:]
+    ids = [_shown_id(record_id, record_type == "contact") for record_id in shown["record_id"]]
     cells = shown.assign(record=ids, **{"first seen": shown["first_seen"].map(lambda at: f"{at:%Y-%m-%d %H:%M}")})
     return cells[["record", "division", "code", "detail", "first seen"]].to_dict("records")  # type: ignore[return-value]
+
+
+def _shown_id(reference: str, is_customer: bool) -> str:
+    """An order's number, which is nothing personal; of a customer's code its end."""
+    return f"…{reference[-4:]}" if is_customer else reference
 
 
 def _table(rows: list[Cells]) -> dg.TableMetadataValue:
@@ -115,7 +121,7 @@ def _rows_check(name: str, resources: Sequence[str]) -> dg.AssetChecksDefinition
                 ),
                 {"resources": list(resources)},
             ).all()
-        found = [dict(row._mapping) for row in rows]
+        found = [dict(row._mapping) | {"example": _shown_id(row.example, name in CUSTOMERS)} for row in rows]
         held = sum(row["rows"] for row in found)
         return dg.AssetCheckResult(
             passed=not found,

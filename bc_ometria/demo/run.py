@@ -1,7 +1,6 @@
 """Run the demo: sandbox, a few simulated days through Dagster, and the proof."""
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from sqlalchemy import Engine, text
 
 from bc_ometria.demo import audit
 from bc_ometria.demo.processes import end, start_sandbox
-from bc_ometria.home import settle_in
+from bc_ometria.home import settle_in_afresh
 from bc_ometria.store.database import connect, migrate
 
 FOLDER = Path(".bc_ometria") / "demo"
@@ -38,11 +37,8 @@ def run_demo(
 ) -> int:
     """Everything from an empty database to the proof; the exit status, 0 where all is accounted for."""
     began = time.monotonic()
-    shutil.rmtree(FOLDER, ignore_errors=True)
-    for name in ("BC_OMETRIA_DATABASE_URL", "DAGSTER_HOME", "BC_OMETRIA_RULES"):
-        os.environ.pop(name, None)
     with console.status("Starting PostgreSQL and the sandbox …"):
-        settle_in(FOLDER)
+        settle_in_afresh(FOLDER)
         engine = connect(os.environ["BC_OMETRIA_DATABASE_URL"])
         migrate(engine)
     now = datetime.now(UTC).replace(microsecond=0)

@@ -8,6 +8,10 @@ import uvicorn
 from starlette.types import ASGIApp
 
 
+class PortTaken(OSError):
+    """Something else serves on the port that was asked for."""
+
+
 class Server:
     """A uvicorn server in a thread of this process.
 
@@ -17,7 +21,11 @@ class Server:
     def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0) -> None:
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._socket.bind((host, port))
+        try:
+            self._socket.bind((host, port))
+        except OSError as error:
+            self._socket.close()
+            raise PortTaken(f"port {port} of {host} cannot be used: {error.strerror}") from None
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(
             uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1)

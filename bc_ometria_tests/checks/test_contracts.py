@@ -129,10 +129,7 @@ def test_a_bad_order_opens_its_code_alone_and_its_neighbours_go(rules: Rules, wh
 
 def test_lines_without_their_header_are_held(rules: Rules) -> None:
     findings = order_findings(decided(rules, good(1), _without("orders")), NO_HELD_ROWS, rules)
-    assert {(record, code) for record, code, _, _ in found(findings)} == {
-        ("W2", "lines_without_header"),
-        ("W2", "header_without_lines"),
-    }
+    assert [(record, code) for record, code, _, _ in found(findings)] == [("W2", "lines_without_header")]
     assert holds(findings, rules).to_dict() == {"W2": "lines_without_header"}
 
 

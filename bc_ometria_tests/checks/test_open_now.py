@@ -69,7 +69,7 @@ def test_each_check_shows_its_own_matters_and_all_of_them_turn_green_when_these_
     examples = table(contacts, "examples")
     assert len(examples) == 10
     assert {row["record"][0] for row in examples} == {"…"}
-    assert {len(row["record"]) for row in examples} == {4}
+    assert {len(row["record"]) for row in examples} == {5}
     assert contacts.metadata["value_at_stake"].value == "no order value"
     assert {row["field"]: row["records"] for row in table(contacts, "codes")} == {"email": 1, "phone": 15, "consent": 1}
 
