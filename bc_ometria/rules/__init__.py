@@ -208,6 +208,10 @@ def rules_file(name: str, folder: Path | None) -> Path:
     if folder is not None:
         if not folder.is_dir():
             raise RulesError(f"BC_OMETRIA_RULES names {folder}, which is not a folder")
+        known = sorted(path.name for path in DEFAULT_FOLDER.glob("*.yaml"))
+        for path in sorted(folder.glob("*.y*ml")):
+            if path.name not in known:
+                raise RulesError(f"{path}: overrides no file of the rules (allowed: {', '.join(known)})")
         if (folder / f"{name}.yaml").is_file():
             return folder / f"{name}.yaml"
     return DEFAULT_FOLDER / f"{name}.yaml"

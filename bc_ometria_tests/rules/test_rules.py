@@ -186,3 +186,12 @@ def test_the_version_stays_where_no_record_can_change(folder: Path, name: str, o
     """Otherwise a new owner would have every order mapped again."""
     altered(folder, name, old, new)
     assert Rules.load(folder).version == Rules.load().version
+
+
+@pytest.mark.parametrize("name", ["statusses.yaml", "statuses.yml"])
+def test_a_file_that_overrides_nothing_is_refused(folder: Path, name: str) -> None:
+    (folder / name).write_text("{}\n")
+    with pytest.raises(RulesError, match="overrides no file of the rules") as refused:
+        Rules.load(folder)
+    assert name in str(refused.value)
+    assert "statuses.yaml" in str(refused.value)
