@@ -15,6 +15,7 @@ from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.checks.contracts import contact_findings, field_findings, holds, order_findings
 from bc_ometria.mapping import contacts, orders
 from bc_ometria.mapping.documents import from_documents
+from bc_ometria.mapping.lookup import instants
 from bc_ometria.ometria.payloads import violations
 from bc_ometria.resources import Scope, Store, Tenant, day_of
 from bc_ometria.rules import Rules
@@ -68,7 +69,7 @@ def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numb
         [findings, field_findings(reduced, stake, "reduced_lines"), _violations("order", mapped, stake)]
     )
     decided = _decided(decisions["ord_num"], decisions["excluded"], mapped, findings, rules)
-    decided["changed_at"] = _instants(documents["changed_at"], profile)
+    decided["changed_at"] = instants(documents["changed_at"], profile.time_zone).array
     return _Mapped(decided, findings, documents)
 
 
@@ -111,7 +112,7 @@ def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custom
     stake = decisions.assign(value=0, currency="").set_index("customer")
     findings = pd.concat([findings, _violations("contact", mapped, stake)])
     decided = _decided(decisions["customer"], decisions["excluded"], mapped, findings, rules)
-    decided["changed_at"] = _instants(decisions["changed_at"], profile)
+    decided["changed_at"] = instants(decisions["changed_at"], profile.time_zone).array
     with engine.begin() as connection:
         states = outbox.put(connection, "contact", decided)
         exceptions.record(connection, "contact", decided["record_id"].tolist(), findings)
@@ -164,13 +165,6 @@ def _decided(
             "reason": reason,
         }
     )
-
-
-def _instants(local: pd.Series, profile: TenantProfile) -> pd.Series:
-    """Change stamps as instants; an hour that the autumn clock change repeats counts as its first."""
-    return local.dt.tz_localize(
-        profile.time_zone, ambiguous=np.ones(len(local), dtype=bool), nonexistent="shift_forward"
-    ).to_numpy()
 
 
 def _one_row_each(customers: pd.DataFrame) -> pd.DataFrame:

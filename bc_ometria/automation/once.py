@@ -27,7 +27,7 @@ def failures(result: dg.ExecuteInProcessResult) -> list[str]:
             error = event.step_failure_data.error
             while error is not None and error.cause is not None:
                 error = error.cause
+            told = error.message.strip() if error else "failed"
             # Dagster puts the class in front, with the whole way to it.
-            words = error.message.strip().partition(": ")[2] or error.message.strip() if error else "failed"
-            texts.append(f"{event.step_key}: {words}")
+            texts.append(f"{event.step_key}: {told.partition(': ')[2] or told}")
     return texts

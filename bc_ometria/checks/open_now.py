@@ -9,10 +9,9 @@ from sqlalchemy import text
 from bc_ometria.assets.mirror import MIRRORED
 from bc_ometria.resources import Store, Tenant
 from bc_ometria.rules import Rules
-from bc_ometria.store import exceptions
+from bc_ometria.store import exceptions, mirror
 from bc_ometria.store.schema import held_rows
 
-CUSTOMERS = ("customers", "addresses")
 _EXAMPLES = 10
 _CODES = 50
 
@@ -121,7 +120,9 @@ def _rows_check(name: str, resources: Sequence[str]) -> dg.AssetChecksDefinition
                 ),
                 {"resources": list(resources)},
             ).all()
-        found = [dict(row._mapping) | {"example": _shown_id(row.example, name in CUSTOMERS)} for row in rows]
+        found = [
+            dict(row._mapping) | {"example": _shown_id(row.example, name in mirror.CUSTOMER_RESOURCES)} for row in rows
+        ]
         held = sum(row["rows"] for row in found)
         return dg.AssetCheckResult(
             passed=not found,

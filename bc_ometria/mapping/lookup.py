@@ -13,16 +13,20 @@ def look_up(codes: pd.Series, values: Mapping[str, Any], missing: Any = "") -> n
     return table[pd.Index(list(values), dtype=object).get_indexer(pd.Index(codes, dtype=object))]
 
 
-def utc_texts(local: pd.Series, time_zone: str) -> list[str]:
-    """Local times as ISO 8601 in UTC, blank where there is none.
+def instants(local: pd.Series, time_zone: str) -> pd.Series:
+    """Local times as instants in UTC.
 
     An hour that the autumn clock change repeats is read as the first of the two; a time that the spring
     change skips moves on to the first that exists (ours: Blue Cherry's stamps carry no offset).
     """
-    utc = local.dt.tz_localize(
-        time_zone, ambiguous=np.ones(len(local), dtype=bool), nonexistent="shift_forward"
-    ).dt.tz_convert("UTC")
-    texts = np.datetime_as_string(utc.dt.tz_localize(None).to_numpy(dtype="datetime64[s]"), unit="s")
+    first_of_two = np.ones(len(local), dtype=bool)
+    return local.dt.tz_localize(time_zone, ambiguous=first_of_two, nonexistent="shift_forward").dt.tz_convert("UTC")
+
+
+def utc_texts(local: pd.Series, time_zone: str) -> list[str]:
+    """Local times as ISO 8601 in UTC (see ``instants``), blank where there is none."""
+    utc = instants(local, time_zone).dt.tz_localize(None)
+    texts = np.datetime_as_string(utc.to_numpy(dtype="datetime64[s]"), unit="s")
     return [f"{text}Z" if text != "NaT" else "" for text in texts.tolist()]
 
 
