@@ -23,6 +23,7 @@ VARIABLES: dict[str, str] = {
 
 OPTIONAL_VARIABLES: dict[str, str] = {
     "BC_OMETRIA_RULES": "a folder whose files override those of rules/",
+    "BC_OMETRIA_RUNBOOK_URL": "the address under which docs/runbook is published; the checks link to its pages",
 }
 
 
@@ -64,6 +65,9 @@ def faults(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
             found[name] = f"{name} is no http or https address: {meaning}"
         elif name == "BC_OMETRIA_DATABASE_URL" and not re.match(r"postgresql(\+\w+)?://", value):
             found[name] = f"{name} is no PostgreSQL address: {meaning}"
+    name, published = "BC_OMETRIA_RUNBOOK_URL", environment.get("BC_OMETRIA_RUNBOOK_URL", "").strip()
+    if published and not _is_web_address(published):
+        found[name] = f"{name} is no http or https address: {OPTIONAL_VARIABLES[name]}"
     return found
 
 
@@ -79,6 +83,12 @@ def rules_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     """The folder whose files override ``rules/``, where one is named."""
     named = environment.get("BC_OMETRIA_RULES", "").strip()
     return Path(named) if named else None
+
+
+def runbook_page(code: str, environment: Mapping[str, str] = os.environ) -> str:
+    """Where to read what an exception code asks for: an address, or the page's path in the repository."""
+    published = environment.get("BC_OMETRIA_RUNBOOK_URL", "").strip()
+    return f"{published.rstrip('/') or 'docs/runbook'}/{code}.md"
 
 
 def load_rules() -> Rules:

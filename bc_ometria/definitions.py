@@ -5,13 +5,14 @@ from typing import Any
 
 import dagster as dg
 
-from bc_ometria.assets.delivery import delivered_contacts, delivered_orders
+from bc_ometria.assets.delivery import delivered_contacts, delivered_order_events, delivered_orders
 from bc_ometria.assets.mirror import mirror_assets
 from bc_ometria.assets.ometria import ometria_contacts, ometria_orders
 from bc_ometria.assets.sales import sales_orders
-from bc_ometria.automation.jobs import live_sync
+from bc_ometria.automation.jobs import check_what_is_open, live_sync
+from bc_ometria.automation.schedules import hourly_checks
 from bc_ometria.automation.sensors import live_sensor
-from bc_ometria.checks.open_now import checks
+from bc_ometria.checks import ageing, fill_rates, open_now
 from bc_ometria.resources import BlueCherry, Ometria, Scope, Store, Tenant
 
 
@@ -37,9 +38,11 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             ometria_orders,
             delivered_contacts,
             delivered_orders,
+            delivered_order_events,
         ],
-        asset_checks=checks,
-        jobs=[live_sync],
+        asset_checks=[*open_now.checks, *ageing.checks, *fill_rates.checks],
+        jobs=[live_sync, check_what_is_open],
+        schedules=[hourly_checks],
         sensors=[live_sensor],
         resources={**resources, **(overrides or {})},
     )

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, make_url, text
 from bc_ometria.cli import main
 from bc_ometria.config import VARIABLES
 from bc_ometria.demo.processes import end, start_sandbox
+from bc_ometria.rules import DEFAULT_FOLDER
 from bc_ometria.store.database import connect, migrate
 from bc_ometria_tests.scenarios.shop import Shop, customer
 
@@ -214,10 +215,11 @@ def test_sync_refuses_broken_rules_before_it_starts_a_run(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
-    (shop.rules_folder / "statuses.yaml").write_text("ord_status:\n  O: {meaning: open}\n")
+    rules = (DEFAULT_FOLDER / "statuses.yaml").read_text().replace("O: {claim: placed,", "O: {")
+    (shop.rules_folder / "statuses.yaml").write_text(rules)
     result = run("sync")
     assert result.exit_code == 1
-    assert "statuses.yaml:2: ord_status.O: give either status and is_valid, or ignore with a reason" in result.output
+    assert "ord_status.O: give either claim, or ignore with a reason" in result.output
 
 
 # --- sandbox and demo ----------------------------------------------------------------------------------------

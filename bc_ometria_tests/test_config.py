@@ -13,6 +13,7 @@ from bc_ometria.config import (
     load_profile,
     load_rules,
     rules_folder,
+    runbook_page,
 )
 from bc_ometria.rules import RulesError
 
@@ -100,6 +101,20 @@ def test_the_environment_leads_to_the_rules(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("BC_OMETRIA_RULES", str(tmp_path))
     assert list(load_rules().phones) == ["BE"]
     assert load_profile().time_zone == "Europe/London"
+
+
+@pytest.mark.parametrize("value", ["https://wiki.example.com/runbook", " https://wiki.example.com/runbook/\n"])
+def test_the_environment_leads_to_the_published_runbook(value: str) -> None:
+    for unset in ({}, {"BC_OMETRIA_RUNBOOK_URL": " "}):
+        assert runbook_page("drift", unset) == "docs/runbook/drift.md"
+    environment = GOOD | {"BC_OMETRIA_RUNBOOK_URL": value}
+    assert runbook_page("drift", environment) == "https://wiki.example.com/runbook/drift.md"
+    assert Settings.from_environment(environment)
+
+
+def test_a_runbook_that_is_published_nowhere_is_named() -> None:
+    name = "BC_OMETRIA_RUNBOOK_URL"
+    assert refusal(GOOD | {name: "wiki/runbook"}) == [f"{name} is no http or https address: {OPTIONAL_VARIABLES[name]}"]
 
 
 def test_a_broken_tenant_file_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ LAYERS: dict[str, set[str]] = {
     "config": {"blue_cherry", "rules"},
     "resources": {"blue_cherry", "config", "ometria", "rules", "store"},
     "delivery": {"ometria", "store"},
-    "checks": {"assets", "resources", "rules", "store"},
+    "checks": {"assets", "config", "resources", "rules", "store"},
     "automation": {"assets", "blue_cherry", "config", "resources", "store"},
     "assets": {"automation", "blue_cherry", "checks", "delivery", "mapping", "ometria", "resources", "rules", "store"},
     "report": {"store"},

@@ -115,8 +115,10 @@ def table(results: Results) -> Table:
     of_mapping = results.mapping
     row("mapping, orders", of_mapping.whole, target=40_000, raw=of_mapping.raw, style="bold")
     row("  assemble", of_mapping.assemble, style="dim")
+    row("  life cycle", of_mapping.lifecycle, style="dim")
     row("  decide", of_mapping.decide, style="dim")
     row("  payloads", of_mapping.payloads, style="dim")
+    row("  events", of_mapping.events, style="dim")
     row("way in, orders", results.ingest, target=5_000, style="bold")
     rows = results.ingest.of("rows", ROWS)
     row("  rows; bare COPY", rows, raw=results.raw_copy, style="dim")

@@ -42,11 +42,11 @@ def _order(number: int, at: datetime, dice: Random, *, shipped: bool) -> Iterato
         line_fields = {"fkey": number, "division": division, "season": "AW26", **price}
         yield Write("order-lines", key | sku | line_fields)
         quantities = {name: value for name, value in sku.items() if name.endswith("_qty")}
-        movement = {"rec_type": "IN" if shipped else "OP", "location": "LDS", "trans_date": at}
+        movement = {"rec_type": "IN" if shipped else "OP", "location": "0010", "trans_date": at}
         yield Write("order-stages", key | quantities | movement | {"pkey": sku["pkey"], "fkey": sku["pkey"]})
     if shipped:
         parcel = {"ship_num": f"{number:08d}", "ship_via": "RM24", "tracking": f"RM24{number:010d}"}
-        place = {"pkey": number, "division": division, "location": "LDS", "ship_date": at}
+        place = {"pkey": number, "division": division, "location": "0010", "ship_date": at}
         yield Write("shipments", key | parcel | place)
         for sku in goods:
             yield Write("shipment-lines", key | sku | {"fkey": number, "division": division})
@@ -60,7 +60,7 @@ def _goods(order: int, nth: int, division: str, dice: Random) -> Row:
         "line_num": nth,
         "style": f"{division}ST{dice.randrange(2_000):05d}",
         "color_code": dice.choice(_COLOURS),
-        "location": "LDS",
+        "location": "0010",
         f"size{dice.randrange(1, 9):02d}_qty": pieces,
         "total_qty": pieces,
     }

@@ -1,11 +1,16 @@
-"""``delivery/…``: what the outbox wants goes to Ometria, contacts before orders, and is read back."""
+"""``delivery/…``: what the outbox wants goes to Ometria, contacts before orders, orders before their events; contacts
+and orders are read back."""
+
+import time
 
 import dagster as dg
 
+from bc_ometria.delivery.late import hold_late
 from bc_ometria.delivery.proof import Patience, read_back
 from bc_ometria.delivery.push import Pushed, push_waiting
 from bc_ometria.delivery.refusals import hold_refused
 from bc_ometria.resources import Ometria, Store, Tenant
+from bc_ometria.store import exceptions, order_events
 
 _SECONDS_OF_A_RUN = 20.0  # how long one run waits for Ometria to show what it accepted
 
@@ -68,3 +73,43 @@ def delivered_orders(
     context: dg.AssetExecutionContext, store: Store, ometria: Ometria, tenant: Tenant
 ) -> dg.MaterializeResult:
     return _deliver(context, store, ometria, tenant, "order")
+
+
+@dg.asset(
+    key=["delivery", "order_events"],
+    deps=[["ometria", "order_events"], ["delivery", "orders"], ["delivery", "contacts"]],
+    group_name="delivery",
+    kinds={"ometria"},
+    owners=["team:marketing"],
+    description="Custom events sent to Ometria, each after its order and contact are confirmed. Ometria shows no "
+    "events, so they are not read back: accepted and not refused is what can be known.",
+)
+def delivered_order_events(
+    context: dg.AssetExecutionContext, store: Store, ometria: Ometria, tenant: Tenant
+) -> dg.MaterializeResult:
+    account, record_type = tenant.rules.account, order_events.RECORD_TYPE
+
+    def report(pushed: Pushed) -> None:
+        context.log.info(f"events: {pushed.accepted} accepted in {pushed.calls} calls")
+
+    late = hold_late(store.engine)
+    with ometria.client(tenant.rules) as client:
+        pushed = push_waiting(store.engine, client, record_type, progress=report)
+        refused = 0
+        if pushed.calls:
+            time.sleep(account.read_back_after)
+            refused = hold_refused(store.engine, client, record_type)
+    accepted = order_events.accept(store.engine, account.read_back_after)
+    with store.engine.begin() as connection:
+        exceptions.close_mended(connection, record_type)
+    if pushed.problem:
+        context.log.warning(f"{pushed.put_back} events were put back and go again by themselves: {pushed.problem}")
+    return dg.MaterializeResult(
+        metadata={
+            "accepted": accepted,
+            "calls": pushed.calls,
+            "refused": pushed.refused + refused,
+            "put_back": pushed.put_back,
+            "too_late": late,
+        }
+    )

@@ -32,6 +32,10 @@ MIRRORED: dict[str, tuple[str, ...]] = {
     "order_stages": ("order_stages",),
     "shipments": ("shipments", "shipment_lines"),
     "returns": ("returns", "return_lines"),
+    "styles": ("styles",),
+    "style_colors": ("style_colors",),
+    "sizes": ("sizes",),
+    "upcs": ("upcs",),
 }
 """The resources that each asset mirrors."""
 
@@ -43,6 +47,10 @@ _DESCRIPTIONS = {
     "order_stages": "Quantities of each order line by movement type (open, picked, invoiced, cancelled …).",
     "shipments": "Shipments and their lines (zzoshprh, zzoshprd).",
     "returns": "Returns and their lines (zznretnh, zznretnd).",
+    "styles": "Styles (zzxstylr): what a product is called and which size scale it has.",
+    "style_colors": "Colours of each style (zzxscolr), with the names that people read.",
+    "sizes": "Size scales (zzxsizer): the label of each size bucket.",
+    "upcs": "UPCs (zzeupcnr) of SKUs without a label.",
 }
 
 

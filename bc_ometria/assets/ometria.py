@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import dagster as dg
 import numpy as np
@@ -15,19 +15,32 @@ from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.checks.contracts import contact_findings, field_findings, holds, order_findings
 from bc_ometria.mapping import contacts, orders
 from bc_ometria.mapping.documents import from_documents
+from bc_ometria.mapping.events import events
+from bc_ometria.mapping.lifecycle import lifecycle
 from bc_ometria.mapping.lookup import instants
 from bc_ometria.ometria.payloads import violations
 from bc_ometria.resources import Scope, Store, Tenant, day_of
 from bc_ometria.rules import Rules
-from bc_ometria.store import exceptions, mirror, outbox, sales, touched
+from bc_ometria.store import exceptions, mirror, order_events, outbox, sales, touched
 from bc_ometria.store.database import one_at_a_time
 
 _BATCH = 5_000  # records mapped at once
 _MAPPING_ORDERS, _MAPPING_CONTACTS = "mapping orders", "mapping contacts"
 
 
-def queue_unmapped_orders(engine: Engine, rules: Rules, profile: TenantProfile) -> Counter:
-    """Map every order whose newest version the outbox does not know; counts by the state they came to."""
+@dataclass(frozen=True)
+class Queued:
+    """How many orders, and how many events of theirs, came to which state of the outbox."""
+
+    orders: Counter = field(default_factory=Counter)
+    events: Counter = field(default_factory=Counter)
+
+    def __add__(self, other: "Queued") -> "Queued":
+        return Queued(self.orders + other.orders, self.events + other.events)
+
+
+def queue_unmapped_orders(engine: Engine, rules: Rules, profile: TenantProfile) -> Queued:
+    """Map every order whose newest version the outbox does not know."""
 
     def batches() -> Iterator[_Mapped]:
         last = ""
@@ -36,22 +49,27 @@ def queue_unmapped_orders(engine: Engine, rules: Rules, profile: TenantProfile) 
             last = numbers[-1]
 
     with one_at_a_time(engine, _MAPPING_ORDERS):
-        return sum(write_behind(batches(), lambda mapped: _put_orders(engine, mapped)), Counter())
+        return sum(write_behind(batches(), lambda mapped: _put_orders(engine, rules, mapped)), Queued())
 
 
-def queue_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numbers: Sequence[str]) -> Counter:
-    """Map the named orders and put each into the outbox: wanted, held with a reason, or excluded."""
+def queue_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numbers: Sequence[str]) -> Queued:
+    """Map the named orders and put each into the outbox: wanted, held with a reason, or excluded; and the events of
+    what happened to it since it was last mapped."""
     with one_at_a_time(engine, _MAPPING_ORDERS):
-        return _put_orders(engine, _map_orders(engine, rules, profile, order_numbers))
+        return _put_orders(engine, rules, _map_orders(engine, rules, profile, order_numbers))
 
 
 @dataclass(frozen=True)
 class _Mapped:
-    """Orders as the outbox takes them, what is wrong with them, and the documents they were mapped from."""
+    """Orders as the outbox takes them, what is wrong with them, and the documents they were mapped from; their events
+    as ``order_events.put`` takes them, and what is wrong with those."""
 
     decided: pd.DataFrame
     findings: pd.DataFrame
     documents: pd.DataFrame
+    told: pd.DataFrame
+    withdrawn: pd.DataFrame
+    event_findings: pd.DataFrame
 
 
 def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numbers: Sequence[str]) -> _Mapped:
@@ -59,10 +77,11 @@ def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numb
     assembled = from_documents(documents["document"].tolist())
     held_rows = mirror.held_rows_of(engine, mirror.ORDER_RESOURCES, order_numbers)
     erased = mirror.erased_customers(engine, assembled.headers["customer"])
-    decisions = orders.decide(assembled, rules, erased_customers=erased)
+    life = lifecycle(assembled, orders.claims_of(assembled, rules), rules.reasons)
+    decisions = orders.decide(assembled, life, rules, erased_customers=erased)
     findings = order_findings(decisions, held_rows, rules)
     goes = (decisions["excluded"] == "") & ~decisions["ord_num"].isin(holds(findings, rules).index)
-    mapped = orders.payloads(assembled, decisions, goes.to_numpy(), rules, profile.time_zone)
+    mapped = orders.payloads(assembled, life, decisions, goes.to_numpy(), rules, profile.time_zone)
     stake = decisions.set_index("ord_num")
     reduced = [(number, "lineitems", "") for number in mapped.loc[mapped["reduced"], "record_id"]]
     findings = pd.concat(
@@ -70,15 +89,47 @@ def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numb
     )
     decided = _decided(decisions["ord_num"], decisions["excluded"], mapped, findings, rules)
     decided["changed_at"] = instants(documents["changed_at"], profile.time_zone).array
-    return _Mapped(decided, findings, documents)
+    happened = events(
+        assembled,
+        life,
+        order_events.memory(engine, order_numbers),
+        changed_at=documents["changed_at"],
+        stores=decisions["store"].to_numpy(dtype=object),
+        excluded=(decisions["excluded"] != "").to_numpy(),
+        rules=rules,
+        time_zone=profile.time_zone,
+    )
+    told = happened.told.rename(columns={"order": "ord_num"})
+    event_findings = _violations("custom_event", told, stake.loc[told["ord_num"]].set_axis(told["record_id"]))
+    return _Mapped(
+        decided, findings, documents, _told(told, decided, event_findings, rules), happened.withdrawn, event_findings
+    )
 
 
-def _put_orders(engine: Engine, mapped: _Mapped) -> Counter:
+def _told(told: pd.DataFrame, decided: pd.DataFrame, findings: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+    """Events as ``order_events.put`` takes them: one that a code or a rule of Ometria's keeps back is held."""
+    invalid = holds(findings, rules).reindex(told["record_id"]).fillna("").to_numpy()
+    reason = np.where(told["held"].to_numpy() != "", told["held"].to_numpy(), invalid)
+    goes = reason == ""
+    return told.drop(columns="held").assign(
+        happened_at=told["timestamp"].dt.tz_localize("UTC"),
+        payload=told["payload"].where(goes, None),
+        version=told["version"].where(goes, None),
+        state=np.where(goes, "wanted", "held"),
+        reason=reason,
+        changed_at=decided.set_index("record_id")["changed_at"].reindex(told["ord_num"]).array,
+    )
+
+
+def _put_orders(engine: Engine, rules: Rules, mapped: _Mapped) -> Queued:
+    numbers = mapped.decided["record_id"].tolist()
     with engine.begin() as connection:
         states = outbox.put(connection, "order", mapped.decided)
-        exceptions.record(connection, "order", mapped.decided["record_id"].tolist(), mapped.findings)
+        exceptions.record(connection, "order", numbers, mapped.findings)
+        events_states = order_events.put(connection, numbers, mapped.told, mapped.withdrawn, rules.account.cliff_min)
+        exceptions.record(connection, "custom_event", mapped.told["record_id"].tolist(), mapped.event_findings)
         sales.mark_mapped(connection, mapped.documents)
-    return Counter(states)
+    return Queued(Counter(states), Counter(events_states))
 
 
 def queue_touched_contacts(engine: Engine, rules: Rules, profile: TenantProfile) -> Counter:
@@ -172,10 +223,15 @@ def _one_row_each(customers: pd.DataFrame) -> pd.DataFrame:
     return newest_last.drop_duplicates("customer", keep="last", ignore_index=True)
 
 
-def _result(counts: Counter) -> dg.MaterializeResult:
+def _result(
+    context: dg.AssetExecutionContext, counts: Counter, key: Sequence[str] | None = None
+) -> dg.MaterializeResult:
+    """What an asset reports; a run that held something carries it as a tag, so that the list of runs shows it (P11)."""
     outcome = {f"records_{state}": int(number) for state, number in sorted(counts.items())}
     gaps = "with gaps: something is held" if counts["held"] else "complete"
-    return dg.MaterializeResult(metadata={"records_changed": counts.total(), "ended": gaps, **outcome})
+    if counts["held"]:
+        context.instance.add_run_tags(context.run_id, {"ended": "with gaps"})
+    return dg.MaterializeResult(asset_key=key, metadata={"records_changed": counts.total(), "ended": gaps, **outcome})
 
 
 @dg.asset(
@@ -192,33 +248,49 @@ def ometria_contacts(
 ) -> dg.MaterializeResult:
     engine, rules, profile = store.engine, tenant.rules, tenant.profile
     if scope.only_new:
+        with engine.begin() as connection:
+            exceptions.set_codes(connection, rules.exceptions)
         if sales.apply_rules(engine, rules.version):
             context.log.info("The rules changed: every record is mapped again.")
-        return _result(queue_touched_contacts(engine, rules, profile))
+        return _result(context, queue_touched_contacts(engine, rules, profile))
     customers = mirror.changed_between(engine, mirror.CUSTOMER_RESOURCES, *day_of(context.partition_key))
     counts: Counter = Counter()
     for at in range(0, len(customers), _BATCH):
         counts += queue_contacts(engine, rules, profile, customers[at : at + _BATCH])
-    return _result(counts)
+    return _result(context, counts)
 
 
-@dg.asset(
-    key=["ometria", "orders"],
-    deps=[["sales", "orders"], ["ometria", "contacts"]],
+@dg.multi_asset(
+    name="ometria_orders",
+    specs=[
+        dg.AssetSpec(
+            ["ometria", "orders"],
+            deps=[["sales", "orders"], ["ometria", "contacts"]],
+            owners=["team:ecommerce"],
+            kinds={"postgres", "pandas"},
+            description="Ometria orders as they should be, whole or not at all; held ones say why.",
+        ),
+        dg.AssetSpec(
+            ["ometria", "order_events"],
+            deps=[["sales", "orders"]],
+            owners=["team:marketing"],
+            kinds={"postgres", "pandas"},
+            description="Custom events of what happened to orders, each once; they are written with their order.",
+        ),
+    ],
     group_name="ometria",
     partitions_def=change_day,
-    kinds={"postgres", "pandas"},
-    owners=["team:ecommerce"],
-    description="Ometria orders as they should be, whole or not at all; held ones say why.",
 )
 def ometria_orders(
     context: dg.AssetExecutionContext, store: Store, tenant: Tenant, scope: Scope
-) -> dg.MaterializeResult:
+) -> Iterator[dg.MaterializeResult]:
     engine, rules, profile = store.engine, tenant.rules, tenant.profile
     if scope.only_new:
-        return _result(queue_unmapped_orders(engine, rules, profile))
-    numbers = mirror.changed_between(engine, mirror.ORDER_RESOURCES, *day_of(context.partition_key))
-    counts: Counter = Counter()
-    for at in range(0, len(numbers), _BATCH):
-        counts += queue_orders(engine, rules, profile, numbers[at : at + _BATCH])
-    return _result(counts)
+        queued = queue_unmapped_orders(engine, rules, profile)
+    else:
+        numbers = mirror.changed_between(engine, mirror.ORDER_RESOURCES, *day_of(context.partition_key))
+        queued = Queued()
+        for at in range(0, len(numbers), _BATCH):
+            queued += queue_orders(engine, rules, profile, numbers[at : at + _BATCH])
+    yield _result(context, queued.orders, ["ometria", "orders"])
+    yield _result(context, queued.events, ["ometria", "order_events"])

@@ -9,7 +9,7 @@ import orjson
 import pandas as pd
 from sqlalchemy import Engine
 
-from bc_ometria.assets.mirror import capture_orders
+from bc_ometria.assets.mirror import MIRRORED, capture_orders
 from bc_ometria.assets.overlap import write_behind
 from bc_ometria.automation.partitions import change_day
 from bc_ometria.mapping.assemble import assemble
@@ -98,9 +98,7 @@ def _with_faults(versions: Sequence[str], order_numbers: pd.Series, held_rows: p
 
 @dg.asset(
     key=["sales", "orders"],
-    deps=[
-        ["blue_cherry", name] for name in ("customers", "orders", "order_lines", "order_stages", "shipments", "returns")
-    ],
+    deps=[["blue_cherry", name] for name in MIRRORED if name != "addresses"],
     group_name="sales",
     partitions_def=change_day,
     kinds={"postgres", "pandas"},

@@ -11,3 +11,11 @@ live_sync = dg.define_asset_job(
     "by hand it redoes the whole of a change_day.",
     tags={"dagster/max_runtime": 3600, "lane": "live"},
 )
+
+check_what_is_open = dg.define_asset_job(
+    "check_what_is_open",
+    selection=dg.AssetSelection.all_asset_checks(),
+    executor_def=dg.in_process_executor,
+    description="All checks and nothing else: what waits, ages or falls changes without any change in Blue Cherry.",
+    tags={"dagster/max_runtime": 600},
+)

@@ -17,23 +17,30 @@ FINDING = ["code", "record_id", "field", "detail", "division", "value", "currenc
 STRUCTURE = pa.DataFrameSchema(
     {
         "header_count": pa.Column(
-            checks=[pa.Check.ge(1, error="lines_without_header"), pa.Check.le(1, error="repeated_header")]
+            checks=[pa.Check.ge(1, error="incomplete_order"), pa.Check.le(1, error="repeated_header")]
         ),
-        "line_count": pa.Column(checks=pa.Check.ge(1, error="header_without_lines")),
-        "stray_lines": pa.Column(checks=pa.Check.eq(0, error="lines_without_header")),
+        "line_count": pa.Column(checks=pa.Check.ge(1, error="incomplete_order")),
+        "stray_lines": pa.Column(checks=pa.Check.eq(0, error="incomplete_order")),
     }
 )
 """One header with lines, and no line that points to another header."""
 
 
 def contents(rules: Rules) -> pa.DataFrameSchema:
-    """What a whole order must say: codes that the rules know, the division's currency, totals that add up."""
+    """What a whole order must say: codes that the rules know, the division's currency, totals that add up, and a
+    status that its quantities and documents bear out."""
     attributes = rules.attributes.orders
     return pa.DataFrameSchema(
         {
             "status": pa.Column(checks=_filled("unmapped_status")),
             "store": pa.Column(checks=_filled("unknown_division")),
             "channel": pa.Column(checks=_filled("unknown_order_type")),
+            "unknown_location": pa.Column(checks=pa.Check.eq("", error="unknown_warehouse")),
+            "unmapped_hold": pa.Column(checks=pa.Check.eq("", error="unmapped_reason")),
+            "unmapped_cancel": pa.Column(checks=pa.Check.eq("", error="unmapped_reason")),
+            "unmapped_return": pa.Column(checks=pa.Check.eq("", error="unmapped_reason")),
+            "claim_against_evidence": pa.Column(checks=pa.Check.eq(False, error="claim_against_evidence")),
+            "evidence_apart": pa.Column(checks=pa.Check.eq(False, error="evidence_apart")),
             "totals_apart": pa.Column(checks=pa.Check.eq(0, error="totals_differ")),
             "identity": pa.Column(checks=_filled(_lack(attributes.identity))),
             "email": pa.Column(checks=_filled(_lack(attributes.email))),
@@ -50,7 +57,7 @@ def contact(rules: Rules) -> pa.DataFrameSchema:
     attributes = rules.attributes.contacts
     return pa.DataFrameSchema(
         {
-            "email": pa.Column(checks=_filled(_lack(attributes.email))),
+            "email": pa.Column(checks=_filled("missing_email" if attributes.email == "hold" else "missing_attribute")),
             "phone": pa.Column(checks=_filled(_lack(attributes.phone))),
             "country": pa.Column(checks=_filled(_lack(attributes.country))),
             "consent": pa.Column(checks=_filled(_lack(attributes.consent))),
@@ -67,9 +74,7 @@ def order_findings(decisions: pd.DataFrame, held_rows: pd.DataFrame, rules: Rule
     orders = decisions[decisions["excluded"] == ""].set_index("ord_num", drop=False)
     malformed = _malformed(held_rows, orders)
     sound = orders[~orders.index.isin(malformed["record_id"])]
-    structural = _findings(STRUCTURE, sound, _order_detail).drop_duplicates(["code", "record_id"])
-    headerless = structural["record_id"].isin(sound.index[sound["header_count"] == 0])
-    structural = structural[~headerless | (structural["code"] != "header_without_lines")]
+    structural = _findings(STRUCTURE, sound, _order_detail).drop_duplicates(["code", "record_id"]).assign(field="")
     whole = sound[~sound.index.isin(structural["record_id"])]
     return pd.concat([malformed, structural, _findings(contents(rules), whole, _order_detail)], ignore_index=True)
 
@@ -83,7 +88,7 @@ def contact_findings(decisions: pd.DataFrame, held_rows: pd.DataFrame, rules: Ru
     malformed = _malformed(held_rows, wanted)
     contacts = wanted[~wanted.index.isin(malformed["record_id"])]
     unwritable = contacts[(contacts["written_phone"] != "") & (contacts["phone"] == "")]
-    missing = _findings(contact(rules), contacts, lambda code, row: "")
+    missing = _findings(contact(rules), contacts, lambda code, field, row: "")
     missing = missing[(missing["field"] != "phone") | ~missing["record_id"].isin(unwritable.index)]
     return pd.concat(
         [malformed, missing, _same("invalid_phone", "phone", unwritable)],
@@ -110,7 +115,17 @@ def holds(findings: pd.DataFrame, rules: Rules) -> pd.Series:
     return holding.drop_duplicates("record_id").set_index("record_id")["code"]
 
 
-_BLUE_CHERRY_NAMES = {"status": "ord_status", "store": "division", "channel": "ord_type"}
+_BLUE_CHERRY_NAMES = {
+    "status": "ord_status",
+    "store": "division",
+    "channel": "ord_type",
+    "unknown_location": "location",
+    "unmapped_hold": "hold_code",
+    "unmapped_cancel": "cancel_code",
+    "unmapped_return": "reason_code",
+    "claim_against_evidence": "ord_status",
+    "evidence_apart": "order_stages",
+}
 
 
 def _filled(code: str) -> pa.Check:
@@ -121,7 +136,9 @@ def _lack(severity: str) -> str:
     return "missing_required_attribute" if severity == "hold" else "missing_attribute"
 
 
-def _findings(schema: pa.DataFrameSchema, frame: pd.DataFrame, detail: Callable[[str, pd.Series], str]) -> pd.DataFrame:
+def _findings(
+    schema: pa.DataFrameSchema, frame: pd.DataFrame, detail: Callable[[str, str, pd.Series], str]
+) -> pd.DataFrame:
     """The failures of a schema, one row per record, check and column; ``frame`` is indexed by record id."""
     if frame.empty:
         return _none()
@@ -139,20 +156,30 @@ def _findings(schema: pa.DataFrameSchema, frame: pd.DataFrame, detail: Callable[
         found["field"] = found["field"].replace(_BLUE_CHERRY_NAMES)
         found = found.drop_duplicates(["code", "record_id", "field"])
         stated = frame.loc[found["record_id"]]
-        found["detail"] = [detail(code, row) for code, (_, row) in zip(found["code"], stated.iterrows(), strict=True)]
+        found["detail"] = [
+            detail(code, field, row)
+            for code, field, (_, row) in zip(found["code"], found["field"], stated.iterrows(), strict=True)
+        ]
         return _with_stake(found[["code", "record_id", "field", "detail"]], frame)
     return _none()
 
 
-def _order_detail(code: str, order: pd.Series) -> str:
+def _order_detail(code: str, field: str, order: pd.Series) -> str:
     """The code or the sums to blame; nothing personal."""
+    lines = order["line_count"] + order["stray_lines"]
+    added_up = order["value"] - order["totals_apart"]
+    unmapped = {name: order[column] for column, name in _BLUE_CHERRY_NAMES.items() if column.startswith("unmapped_")}
     shown = {
         "unmapped_status": order["ord_status"],
+        "unmapped_reason": _short(unmapped.get(field, "")),
+        "unknown_warehouse": order["unknown_location"],
+        "claim_against_evidence": order["detail"],
+        "evidence_apart": order["detail"],
         "unknown_division": order["division"],
         "unknown_order_type": _short(order["ord_type"]),
         "unexpected_currency": f"{order['currency']} instead of {order['store_currency']}",
-        "totals_differ": f"header minus lines is {order['totals_apart'] / 100:.2f}",
-        "lines_without_header": f"{order['line_count'] + order['stray_lines']} lines",
+        "totals_differ": f"header {order['value'] / 100:.2f}, adds up to {added_up / 100:.2f}",
+        "incomplete_order": f"{lines} lines, no header of theirs" if lines else "a header, no line",
         "repeated_header": f"{order['header_count']} headers",
     }
     return str(shown.get(code, ""))

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -58,11 +59,12 @@ def run_demo(
         os.environ.update(variables)
         problems = _live(console, engine, variables, steps)
         with console.status("Comparing Ometria with Blue Cherry …"):
-            contacts, orders = _audit(engine, variables)
+            contacts, orders, events = _audit(engine, variables)
     console.print(_table(contacts, orders))
-    for text_ in [*problems, *_complaints(contacts), *_complaints(orders)]:
+    console.print(_events_in_short(events), highlight=False, soft_wrap=True)
+    for text_ in [*problems, *_complaints(contacts), *_complaints(orders), *events.wrong[:20]]:
         console.print(f"[red]✗[/] {escape(text_)}", highlight=False)
-    clean = contacts.is_clean and orders.is_clean and not problems
+    clean = contacts.is_clean and orders.is_clean and not events.wrong and not problems
     verdict = "[green]Everything is accounted for" if clean else "[red]Something differs or is unaccounted for"
     console.print(f"{verdict}[/] ({time.monotonic() - began:.0f} s).")
     return 0 if clean else 1
@@ -120,24 +122,30 @@ def _advance(variables: dict[str, str], to: datetime) -> None:
     httpx.post(url, json={"to": to.isoformat()}, timeout=300).raise_for_status()
 
 
-def _audit(engine: Engine, variables: dict[str, str]) -> tuple[audit.Account, audit.Account]:
+def _audit(engine: Engine, variables: dict[str, str]) -> tuple[audit.Account, audit.Account, audit.EventAccount]:
     rows = audit.read_blue_cherry(variables)
-    contacts, orders = audit.read_ometria(variables["OMETRIA_BASE_URL"].removesuffix("/v2"))
+    ometria = audit.read_ometria(variables["OMETRIA_BASE_URL"].removesuffix("/v2"))
     defects = httpx.get(f"{variables['BLUE_CHERRY_BASE_URL']}/_control/retailer").raise_for_status().json()
     deleted = {defect["key"] for defect in defects if defect["kind"] == "deleted_order"}
     return (
-        audit.audit_contacts(rows["customers"], contacts, _held(engine, "contact")),
-        audit.audit_orders(rows, orders, _held(engine, "order"), variables, "Europe/London", deleted),
+        audit.audit_contacts(rows["customers"], ometria.contacts, _held(engine, "contact")),
+        audit.audit_orders(rows, ometria.orders, _held(engine, "order"), variables, "Europe/London", deleted),
+        audit.audit_events(rows, ometria, _states(engine, "custom_event"), variables),
     )
 
 
 def _held(engine: Engine, record_type: str) -> dict[str, str]:
+    return {record: reason for record, (state, reason) in _states(engine, record_type).items() if state == "held"}
+
+
+def _states(engine: Engine, record_type: str) -> dict[str, tuple[str, str]]:
+    """State and reason of each record in the outbox."""
     with engine.connect() as connection:
         rows = connection.execute(
-            text("SELECT record_id, reason FROM bc_ometria.outbox WHERE state = 'held' AND record_type = :type"),
+            text("SELECT record_id, state, reason FROM bc_ometria.outbox WHERE record_type = :type"),
             {"type": record_type},
         )
-        return {row.record_id: row.reason for row in rows}
+        return {row.record_id: (row.state, row.reason) for row in rows}
 
 
 def _table(contacts: audit.Account, orders: audit.Account) -> Table:
@@ -163,6 +171,15 @@ def _table(contacts: audit.Account, orders: audit.Account) -> Table:
     )
     row("unaccounted for", [len(each.unaccounted) for each in both])
     return table
+
+
+def _events_in_short(events: audit.EventAccount) -> str:
+    """One line: how many events of which type Ometria has, and what became of the others."""
+
+    def told(counts: Counter[str]) -> str:
+        return ", ".join(f"{number:,} {name}" for name, number in sorted(counts.items())) or "none"
+
+    return f"Events in Ometria: {told(events.in_ometria)}. Not sent: {escape(told(events.kept_back))}."
 
 
 def _complaints(account: audit.Account) -> list[str]:

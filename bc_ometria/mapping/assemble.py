@@ -13,7 +13,11 @@ import pandas as pd
 REC_TYPES = ("OP", "RS", "PK", "IN", "CC", "CH", "RT")
 """Movement types whose quantities an order line carries (contracts/blue_cherry.md)."""
 
+TIMED = ("PK", "CC", "CH")
+"""Movement types whose newest time an order line carries too; all others have documents that tell theirs."""
+
 _BUCKETS = 32  # more than the 24 size buckets, so that (pkey, bucket) fits one integer
+_NEVER = np.datetime64("NaT", "us").astype("int64")  # as an integer the smallest there is
 
 
 @dataclass(frozen=True)
@@ -28,10 +32,14 @@ class Orders:
     - ``changed_at``: newest change stamp of any part, the tenant's local time
 
     ``lines``: one row per line and size bucket, sorted by order, line number and bucket: the mirror's
-    ``order_lines`` and a quantity per movement type (columns ``OP`` … ``RT``).
+    ``order_lines`` and what is in its catalogue about them (``size``, ``colour``, ``upc``), and
+
+    - ``OP`` … ``RT``: pieces per movement type
+    - ``PK_at``, ``CC_at``, ``CH_at``: newest ``trans_date`` of the stages with pieces of that type, the tenant's
+      local time; NaT where there are none
 
     ``shipments`` and ``returns``: one row per shipped or returned piece of a line, with the columns of
-    their document.
+    their document. ``pkey`` of ``returns`` is that of the return line, which may have several size buckets.
 
     Each of the last three has a column ``order``: the position of its order in ``headers``.
     """
@@ -49,9 +57,10 @@ def assemble(mirror: Mapping[str, pd.DataFrame], order_numbers: Sequence[str]) -
     """Assemble the named orders from the mirror's rows of them.
 
     ``mirror`` has a frame per resource: ``orders``, ``order_lines``, ``order_stages``, ``shipments``,
-    ``shipment_lines``, ``returns``, ``return_lines``, with the columns of ``blue_cherry.schemas``. A number
-    without any row comes out with ``header_count`` 0 and no lines. The document of a shipment or return is
-    found by ``fkey``, its order by the repeated ``ord_num``.
+    ``shipment_lines``, ``returns``, ``return_lines``, with the columns of ``blue_cherry.schemas``; ``order_lines``
+    has ``size``, ``colour`` and ``upc`` besides, texts that may be blank. A number without any row comes out with
+    ``header_count`` 0 and no lines. The document of a shipment or return is found by ``fkey``, its order by the
+    repeated ``ord_num``.
     """
     numbers = pd.Index(sorted(set(order_numbers)), dtype=object)
     headers = _headers(mirror["orders"], numbers)
@@ -60,8 +69,8 @@ def assemble(mirror: Mapping[str, pd.DataFrame], order_numbers: Sequence[str]) -
     headers["changed_at"] = _newest_stamp(mirror, numbers)
     return Orders(
         headers=headers,
-        lines=_with_stage_quantities(own, mirror["order_stages"]),
-        shipments=_documents(mirror["shipments"], mirror["shipment_lines"], numbers),
+        lines=_with_stages(own, mirror["order_stages"]),
+        shipments=_documents(mirror["shipments"], mirror["shipment_lines"], numbers).drop(columns="pkey"),
         returns=_documents(mirror["returns"], mirror["return_lines"], numbers),
     )
 
@@ -80,10 +89,12 @@ def _headers(orders: pd.DataFrame, numbers: pd.Index) -> pd.DataFrame:
     position = _positions(orders, numbers)
     count = np.bincount(position, minlength=len(numbers))
     newest_last = orders.assign(order=position).sort_values(["last_mod", "pkey"], kind="stable")
-    newest = newest_last.drop_duplicates("order", keep="last").set_index("order")
-    # Column by column, so that a key never passes through a float.
-    filled = {name: cells.reindex(range(len(numbers)), fill_value=_blank(cells)) for name, cells in newest.items()}
-    return pd.DataFrame(filled).assign(ord_num=numbers.to_numpy(), header_count=count).reset_index(drop=True)
+    newest = newest_last.drop_duplicates("order", keep="last").set_index("order").sort_index()
+    if len(newest) < len(numbers):
+        # Column by column, so that a key never passes through a float.
+        every = range(len(numbers))
+        newest = pd.DataFrame({name: cells.reindex(every, fill_value=_blank(cells)) for name, cells in newest.items()})
+    return newest.assign(ord_num=numbers.to_numpy(), header_count=count).reset_index(drop=True)
 
 
 def _blank(column: pd.Series) -> Any:
@@ -105,18 +116,27 @@ def _own_lines(
     return kept.sort_values(["order", "line_num", "pkey", "bucket"], ignore_index=True), stray
 
 
-def _with_stage_quantities(lines: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
-    """Add a column of pieces per movement type; the stages of one line, bucket and type add up."""
+def _with_stages(lines: pd.DataFrame, stages: pd.DataFrame) -> pd.DataFrame:
+    """Add the pieces per movement type, where the stages of one line, bucket and type add up, and the newest times."""
     piece = lines["pkey"].to_numpy() * _BUCKETS + lines["bucket"].to_numpy()
     by_piece = np.argsort(piece)
     wanted = stages["fkey"].to_numpy() * _BUCKETS + stages["bucket"].to_numpy()
     kind = pd.Index(REC_TYPES).get_indexer(pd.Index(stages["rec_type"].to_numpy(dtype=object)))
+    pieces = stages["quantity"].to_numpy()
+    at = _as_integers(stages["trans_date"])
     quantities = np.zeros((len(lines), len(REC_TYPES)), dtype="int64")
+    newest = np.full(quantities.shape, _NEVER)
     if len(lines):
         found = by_piece[np.searchsorted(piece, wanted, sorter=by_piece).clip(max=len(lines) - 1)]
         known = (piece[found] == wanted) & (kind >= 0)
-        np.add.at(quantities, (found[known], kind[known]), stages["quantity"].to_numpy()[known])
-    return lines.assign(**{name: quantities[:, at] for at, name in enumerate(REC_TYPES)})
+        np.add.at(quantities, (found[known], kind[known]), pieces[known])
+        moved = known & (pieces > 0)
+        np.maximum.at(newest, (found[moved], kind[moved]), at[moved])
+    times = newest.view("datetime64[us]")
+    return lines.assign(
+        **{name: quantities[:, nth] for nth, name in enumerate(REC_TYPES)},
+        **{f"{name}_at": times[:, REC_TYPES.index(name)] for name in TIMED},
+    )
 
 
 def _documents(documents: pd.DataFrame, lines: pd.DataFrame, numbers: pd.Index) -> pd.DataFrame:
@@ -128,12 +148,16 @@ def _documents(documents: pd.DataFrame, lines: pd.DataFrame, numbers: pd.Index) 
     joined["order"] = _positions(joined, numbers)
     # By the row's own key too: two parcels may carry pieces of one line and bucket.
     in_order = joined.sort_values(["order", "line_num", "bucket", "pkey"], kind="stable", ignore_index=True)
-    return in_order.drop(columns=["fkey", "pkey", "pkey_of_document"])
+    return in_order.drop(columns=["fkey", "pkey_of_document"])
 
 
 def _newest_stamp(mirror: Mapping[str, pd.DataFrame], numbers: pd.Index) -> np.ndarray:
-    newest = np.full(len(numbers), np.datetime64("NaT", "us"))
+    newest = np.full(len(numbers), _NEVER)
     for frame in mirror.values():
-        position = _positions(frame, numbers)
-        np.fmax.at(newest, position, frame["last_mod"].to_numpy(dtype="datetime64[us]"))
-    return newest
+        # As integers: numpy finds the largest of those many times faster than of times.
+        np.maximum.at(newest, _positions(frame, numbers), _as_integers(frame["last_mod"]))
+    return newest.view("datetime64[us]")
+
+
+def _as_integers(times: pd.Series) -> np.ndarray:
+    return times.to_numpy(dtype="datetime64[us]").view("int64")

@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from bc_ometria.mapping.assemble import REC_TYPES, Orders, first_rows
+from bc_ometria.mapping.assemble import REC_TYPES, TIMED, Orders, first_rows
 
 Kind = Literal["text", "integer", "time"]
 
@@ -31,15 +31,19 @@ HEADER = _columns(
 """Columns of the header in a document; money in minor units."""
 
 LINE = _columns(
-    f"division {_SKU} location season",
+    f"division {_SKU} location season size colour upc",
     f"pkey line_num bucket unit_price line_disc line_tax quantity total_qty {' '.join(REC_TYPES)}",
+    " ".join(f"{name}_at" for name in TIMED),
 )
-"""Columns of a line: one per line and size bucket, with the pieces of each movement type."""
+"""Columns of a line: one per line and size bucket, with the catalogue's words for it, and the pieces of each movement
+type."""
 
 SHIPMENT = _columns(f"ship_num location ship_via tracking void_ok {_SKU}", "line_num bucket quantity", "ship_date")
 """Columns of a shipped piece of a line."""
 
-RETURN = _columns(f"ret_num reason_code void_ok {_SKU}", "line_num bucket quantity refund_total refund_amt", "ret_date")
+RETURN = _columns(
+    f"ret_num reason_code void_ok {_SKU}", "pkey line_num bucket quantity refund_total refund_amt", "ret_date"
+)
 """Columns of a returned piece of a line."""
 
 

@@ -5,46 +5,21 @@ twice, whatever the order goes through; what the evidence alone shows (parcels, 
 an empty memory as well, under the same ids.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from bc_ometria.mapping.assemble import Orders
-from bc_ometria.mapping.event_payloads import EVENT_TYPES, Names, Warehouse, event_id, payloads
+from bc_ometria.mapping.event_payloads import Names, event_id, payloads
 from bc_ometria.mapping.facts import Facts
-from bc_ometria.mapping.lifecycle import CANCELLED, Lifecycle, Reasons
+from bc_ometria.mapping.lifecycle import Lifecycle
 from bc_ometria.mapping.told import MEMORY, Told
+from bc_ometria.rules import Rules
+from bc_ometria.rules.lifecycle import CANCELLED
 
-__all__ = [
-    "EVENTS_OF_STATE",
-    "EVENT_TYPES",
-    "MEMORY",
-    "Events",
-    "Warehouse",
-    "event_id",
-    "events",
-    "nothing_remembered",
-]
-
-EVENTS_OF_STATE: dict[str, tuple[str, ...]] = {
-    "placed": (),
-    "on_hold": ("order_on_hold",),
-    "allocated": (),
-    "picking": ("order_picking",),
-    "back_ordered": ("order_back_ordered",),
-    "part_dispatched": ("order_part_dispatched", "tracking_added"),
-    "dispatched": ("order_dispatched", "tracking_added"),
-    "part_cancelled": ("order_part_cancelled",),
-    "cancelled_by_customer": ("order_cancelled",),
-    "cancelled_by_house": ("order_cancelled",),
-    "part_refunded": ("order_part_refunded",),
-    "refunded": ("order_refunded",),
-    "exchanged": ("order_part_refunded", "order_refunded"),
-    "unmapped": (),
-}
-"""The events of coming to a state; ``order_hold_released`` and ``back_order_released`` are those of leaving one."""
+__all__ = ["MEMORY", "Events", "event_id", "events", "nothing_remembered"]
 
 
 @dataclass(frozen=True)
@@ -53,8 +28,10 @@ class Events:
 
     - ``record_id``: 32 hex characters that follow from order number, kind of event and the key of its parcel,
       return, line or hold: the same in every process. The two dispatch types are one kind, and the two refund types
-    - ``event_type``, ``order`` (its number), ``timestamp`` (UTC, without offset), ``payload`` (JSON bytes), ``version``
-    - ``held``: which unmapped code keeps it back, as ``hold_code ZZ``; blank where it may go
+    - ``event_type``, ``order`` (its number), ``customer`` (blank for a guest), ``timestamp`` (UTC, without offset),
+      ``payload`` (JSON bytes), ``version``
+    - ``held``: the exception code of what keeps it back, blank where it may go: an ``ord_status``, a division, a reason
+      or a location that no rule knows
     - ``covers``: to be remembered with it
 
     ``withdrawn``: events that were waiting and are no longer true: ``order``, ``record_id``, ``reason``.
@@ -76,23 +53,19 @@ def events(
     *,
     changed_at: pd.Series,
     stores: Sequence[str] | np.ndarray,
-    reasons: Reasons,
-    warehouses: Mapping[str, Warehouse],
+    excluded: np.ndarray,
+    rules: Rules,
     time_zone: str,
-    goes: np.ndarray | None = None,
-    types: Collection[str] = EVENT_TYPES,
-    goods: pd.DataFrame | None = None,
 ) -> Events:
     """The events of some orders that are to be told, and those that are to be withdrawn.
 
     ``memory`` has the columns of ``MEMORY``: all events of these orders; ``changed_at`` (local time) and ``stores``
-    (Ometria's) are per order; ``goes`` marks the orders that are not excluded; ``types`` are those that the retailer
-    wants; ``goods`` has ``size`` and ``colour`` of each line as people read them (otherwise the bucket's number and
-    the colour's code). An order that is unmapped, or of nobody whom Ometria could tell, has no new events.
+    (Ometria's, blank where the division is unknown) are per order; ``excluded`` marks those that never go. An order
+    that is excluded, or of nobody whom Ometria could tell, has no new events. Those of an unmapped order are what its
+    evidence says, and kept back.
 
-    Times are those of the documents. ``Orders.lines`` may have the columns ``PK_at``, ``CC_at`` and ``CH_at``: the
-    newest ``trans_date`` of these stages. What has no time of its own happened when the order last changed, or
-    before the first parcel or refund that is told with it if it must have come first (ours).
+    Times are those of the documents and of the newest movement. What has no time of its own happened when the order
+    last changed, or before the first parcel or refund that is told with it if it must have come first (ours).
 
     When an event is told (ours where contracts say nothing):
 
@@ -113,21 +86,26 @@ def events(
     headers = orders.headers
     told = Told.of(memory, headers["ord_num"].to_numpy(dtype=object))
     state = life.orders["state"].to_numpy(dtype=object)
-    cancelled = np.isin(state, CANCELLED)
+    unmapped = state == "unmapped"
+    gone = life.orders["by_customer"].to_numpy() + life.orders["by_house"].to_numpy()
+    ordered = life.orders["ordered"].to_numpy()
+    cancelled = np.isin(state, CANCELLED) | (unmapped & (ordered > 0) & (gone >= ordered))
     speaks = (headers["customer"].to_numpy(dtype=object) != "") | (headers["email"].to_numpy(dtype=object) != "")
-    speaks &= (state != "unmapped") & (headers["header_count"].to_numpy() > 0)
-    if goes is not None:
-        speaks &= goes
+    speaks &= (headers["header_count"].to_numpy() > 0) & ~excluded
     facts = Facts(orders, life, told, changed_at.to_numpy(dtype="datetime64[us]"), speaks & ~cancelled)
     found = [facts.cancellations(speaks & cancelled), *facts.of_the_path()]
-    names = Names(orders, reasons, warehouses, np.asarray(stores, dtype=object), goods)
+    of_stores = np.asarray(stores, dtype=object)
+    held = np.select([unmapped, of_stores == ""], ["unmapped_status", "unknown_division"], "").astype(object)
+    names = Names(orders, rules, of_stores, held)
     return Events(
-        told=payloads([kind for kind in found if len(kind.frame)], names, types, time_zone),
-        withdrawn=_withdrawn(told, facts, state, cancelled),
+        told=payloads([kind for kind in found if len(kind.frame)], names, time_zone),
+        withdrawn=_withdrawn(told, facts, state, cancelled, excluded),
     )
 
 
-def _withdrawn(told: Told, facts: Facts, state: np.ndarray, cancelled: np.ndarray) -> pd.DataFrame:
+def _withdrawn(
+    told: Told, facts: Facts, state: np.ndarray, cancelled: np.ndarray, excluded: np.ndarray
+) -> pd.DataFrame:
     """The waiting events that are no longer to be told. Those of an unmapped order wait on."""
     headers = facts.orders.headers
     numbers, there = headers["ord_num"].tolist(), headers["header_count"].to_numpy() > 0
@@ -135,6 +113,8 @@ def _withdrawn(told: Told, facts: Facts, state: np.ndarray, cancelled: np.ndarra
     for (at, record_id, event_type, _), stands in zip(told.waiting, facts.standing(), strict=True):
         if not there[at]:
             reason = "the order is gone"
+        elif excluded[at]:
+            reason = "the order never goes to Ometria"
         elif cancelled[at] and event_type != "order_cancelled":
             reason = "the order is cancelled"
         elif not cancelled[at] and state[at] != "unmapped" and not stands:

@@ -28,6 +28,12 @@ class Found:
     quantity: np.ndarray
 
 
+_NO_ROWS = np.empty(0, dtype=np.int64)
+_NOTHING = Found(pd.DataFrame({"order": _NO_ROWS, "at": _NO_ROWS.view("datetime64[us]")}), *[_NO_ROWS] * 3)
+"""What most kinds of events come to in most batches: to make an empty frame of each would take longer than to find
+out."""
+
+
 class Facts:
     """What is true of some orders now, and which of it was not told yet."""
 
@@ -55,15 +61,25 @@ class Facts:
         ]
 
     @cached_property
-    def before(self) -> np.ndarray:
+    def before_papers(self) -> np.ndarray:
         """The time of what came before the parcels and refunds that are told with it."""
         before = self.changed_at.copy()
         for found in (self.new_parcels, self.new_refunds):
             np.fmin.at(before, found.frame["order"].to_numpy(), _times(found.frame["at"]))
         return before
 
+    @cached_property
+    def before(self) -> np.ndarray:
+        """The time of what came before everything that has a time of its own and is told with it."""
+        before = self.before_papers.copy()
+        rows = self._rows(self.cancelled > 0, self.told.cancelled)
+        np.fmin.at(before, self.position[rows], _newest_time(self.orders.lines, ("CC_at", "CH_at"))[rows])
+        return before
+
     def cancellations(self, of: np.ndarray) -> Found:
         order = self._untold(np.flatnonzero(of), "order_cancelled")
+        if not len(order):
+            return _NOTHING
         at = self._newest(self.cancelled > 0, "CC_at", "CH_at")[order]
         frame = self._frame(order, "order_cancelled", at=np.where(np.isnat(at), self.changed_at[order], at))
         frame["cancelled_by"] = self._who(order)
@@ -71,6 +87,8 @@ class Facts:
 
     def part_cancellations(self) -> Found:
         rows = self._rows(self.cancelled > 0, self.told.cancelled)
+        if not len(rows):
+            return _NOTHING
         at = self.before[self.position[rows]]
         own = _newest_time(self.orders.lines, ("CC_at", "CH_at"))[rows]
         frame, event = self._by_moment("order_part_cancelled", rows, np.where(np.isnat(own), at, own))
@@ -86,6 +104,8 @@ class Facts:
             for at, code in zip(order.tolist(), codes, strict=True)
         ]
         order = order[new]
+        if not len(order):
+            return _NOTHING
         key = np.array([code for code, wanted in zip(codes, new, strict=True) if wanted], dtype=object)
         frame = self._frame(order, "order_on_hold", key=key, at=self.before[order])
         return self._with_lines(self._why(frame, "hold_code"), self._waiting())
@@ -93,8 +113,12 @@ class Facts:
     def hold_releases(self) -> Found:
         state = self.life.orders["state"].to_numpy(dtype=object)
         released = {
-            at: code for at, code in self.told.open_holds().items() if self.active[at] and state[at] != "on_hold"
+            at: code
+            for at, code in self.told.open_holds().items()
+            if self.active[at] and state[at] not in ("on_hold", "unmapped")
         }
+        if not released:
+            return _NOTHING
         order = np.array(sorted(released), dtype=np.int64)
         key = np.array([released[at] for at in order.tolist()], dtype=object)
         frame = self._frame(order, "order_hold_released", key=key, at=self.before[order])
@@ -102,6 +126,8 @@ class Facts:
 
     def back_orders(self) -> Found:
         rows = self._rows(self.pieces["back_ordered"] > 0, self.told.back_ordered)
+        if not len(rows):
+            return _NOTHING
         last = np.full(len(self.orders), np.datetime64("NaT", "us"))
         papers = self.parcels.frame
         np.fmax.at(last, papers["order"].to_numpy(), _times(papers["at"]))
@@ -114,9 +140,11 @@ class Facts:
 
     def back_order_releases(self) -> Found:
         owed = {line: moved for line, moved in self.told.back_ordered.items() if line not in self.told.released}
+        if not owed:
+            return _NOTHING
         rows = self._rows_of(list(owed))
         moved = np.array(list(owed.values()), dtype=np.int64)
-        on = (rows >= 0) & self.active[self.position[rows]] & (self.moved[rows] > moved) if len(rows) else rows > 0
+        on = (rows >= 0) & self.active[self.position[rows]] & (self.moved[rows] > moved)
         in_order = np.flatnonzero(on)[np.argsort(rows[on], kind="stable")]
         rows, moved = rows[in_order], moved[in_order]
         frame, event = self._by_moment("back_order_released", rows, self.before[self.position[rows]])
@@ -125,7 +153,8 @@ class Facts:
     def picking(self) -> Found:
         picked = self._some(self.pieces["picked"] > 0) | self.parcels.any_live(len(self.orders))
         order = self._untold(np.flatnonzero(picked & self.active), "order_picking")
-        at = np.fmin(self._newest(self.moved > 0, "PK_at")[order], self.before[order])
+        own = self._newest(self.moved > 0, "PK_at")[order]
+        at = np.where(np.isnat(own), self.before[order], np.fmin(own, self.before_papers[order]))
         return self._with_lines(
             self._frame(order, "order_picking", at=at), self.pieces["picked"] + self.pieces["dispatched"]
         )
@@ -140,6 +169,8 @@ class Facts:
 
     def new_tracking(self) -> Found:
         """Parcels that now have the tracking number that their event went without."""
+        if not self.told.untracked:
+            return _NOTHING
         papers = self.parcels.frame
         order, row = papers["order"].to_numpy(), papers["row"].to_numpy()
         tracked = self.orders.shipments["tracking"].to_numpy(dtype=object)[row] != ""
@@ -159,15 +190,18 @@ class Facts:
         due = (self.life.orders["total"] - self.life.orders["shipping"]).to_numpy()[order]
         tolerance = PENNIES_A_LINE * np.bincount(self.position, minlength=len(self.orders))[order]
         wanted_then = self._wanted_then(papers)
-        wanted_now = (
-            self.life.orders["ordered"] - self.life.orders[["by_customer", "by_house"]].sum(axis=1)
-        ).to_numpy()
+        ordered, by_customer, by_house = (
+            self.life.orders[name].to_numpy() for name in ("ordered", "by_customer", "by_house")
+        )
+        wanted_now = ordered - by_customer - by_house
         all_back = _running(order, papers["pieces"].to_numpy()) >= wanted_then
         # Money alone is no proof where a later cancellation has made less of what was due.
         paid_for = (due > tolerance) & (wanted_then == wanted_now[order])
         full = (_running(order, money) + tolerance >= due) & (all_back | paid_for)
         new = self._untold_papers(self.refunds, "return")
         new = new[(money[new] > 0) | (due[new] == 0)]
+        if not len(new):
+            return _NOTHING
         frame = self._frame(
             order[new],
             np.where(full[new], "order_refunded", "order_part_refunded"),

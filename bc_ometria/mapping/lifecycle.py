@@ -5,8 +5,7 @@ with the claim it wins, and the disagreement is reported. An order without any e
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -15,39 +14,13 @@ from bc_ometria.mapping.assemble import REC_TYPES, Orders, first_rows
 from bc_ometria.mapping.lookup import look_up
 from bc_ometria.mapping.money import totals_apart, what_is_left
 from bc_ometria.mapping.papers import Papers, parcels_of, refunded_pieces, refunds_of
-
-STATES = (
-    "placed",
-    "on_hold",
-    "allocated",
-    "picking",
-    "back_ordered",
-    "part_dispatched",
-    "dispatched",
-    "part_cancelled",
-    "cancelled_by_customer",
-    "cancelled_by_house",
-    "part_refunded",
-    "refunded",
-    "exchanged",
-    "unmapped",
-)
-"""Every state of an order; the lines of an ``unmapped`` order that has evidence are what it says.
-
-``part_cancelled`` is a part cancelled while the rest is untouched or has all left; in between, the progress of the
-rest shows (ours). ``on_hold`` is known from the header alone, and only while pieces are still to leave.
-"""
-
-CANCELLED = ("cancelled_by_customer", "cancelled_by_house")
-
-CLAIMS = (*STATES[:-1], "cancelled")
-"""What a status code can claim: a state, or ``cancelled`` where the code does not say by whom."""
+from bc_ometria.rules.lifecycle import CLAIMS, STATES, Reason, Reasons
 
 PENNIES_A_LINE = 2
 """Minor units a line by which a refund may miss what was paid and still be full: discount and tax are each rounded
 once on the whole line (ours)."""
 
-_NAMES = np.array([*STATES, "cancelled"], dtype=object)
+_NAMES = np.array([*STATES, "unmapped", "cancelled"], dtype=object)
 _CODE = {name: code for code, name in enumerate(_NAMES)}
 
 _STAGES_OF_CLAIM = {
@@ -69,33 +42,12 @@ Pieces = Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Reason:
-    """What a reason code means, in words for people.
-
-    ``by``: who cancels, of a cancel code. ``exchange``: of a return code, that it is one half of an exchange.
-    """
-
-    meaning: str
-    by: Literal["", "customer", "house"] = ""
-    exchange: bool = False
-
-
-@dataclass(frozen=True)
-class Reasons:
-    """The tenant's codes that say why. A blank code is no reason; any other that is not here is unmapped."""
-
-    hold: Mapping[str, Reason] = field(default_factory=dict)
-    cancel: Mapping[str, Reason] = field(default_factory=dict)
-    returned: Mapping[str, Reason] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class Lifecycle:
     """What became of each order and line; money in minor units.
 
     ``lines``, in the rows of ``Orders.lines``:
 
-    - ``state``: one of ``STATES``
+    - ``state``: one of ``rules.lifecycle.STATES``, or ``unmapped``
     - pieces: ``ordered`` = ``open`` + ``reserved`` + ``picked`` + ``dispatched`` + ``by_customer`` + ``by_house`` (the
       last two cancelled); ``back_ordered`` are some of the open ones, ``returned`` some of the dispatched ones
     - ``quantity``, ``subtotal``, ``discount``, ``tax``, ``total``: without what was cancelled, as in
@@ -122,6 +74,10 @@ class Lifecycle:
 
 def lifecycle(orders: Orders, claims: Sequence[str] | np.ndarray, reasons: Reasons) -> Lifecycle:
     """Derive the state of every order and line.
+
+    ``part_cancelled`` is a part cancelled while the rest is untouched or has all left; in between, the progress of the
+    rest shows. ``on_hold`` is known from the header alone, and only while pieces are still to leave. The lines of an
+    ``unmapped`` order that has evidence are what it says (ours).
 
     ``claims`` has one of ``CLAIMS`` per order, from a map of the tenant's ``ord_status`` codes, or blank where no rule
     knows the code: such an order is ``unmapped``. Raises ``ValueError`` for another claim.
@@ -225,7 +181,7 @@ def _codes(claims: Sequence[str] | np.ndarray, orders: int) -> np.ndarray:
     values = np.asarray(claims, dtype=object)
     if len(values) != orders:
         raise ValueError(f"{len(values)} claims for {orders} orders")
-    codes = pd.Index([*STATES[:-1], "", "cancelled"], dtype=object).get_indexer(pd.Index(values, dtype=object))
+    codes = pd.Index([*STATES, "", "cancelled"], dtype=object).get_indexer(pd.Index(values, dtype=object))
     if (codes < 0).any():
         raise ValueError(f"a claim is blank or one of {', '.join(CLAIMS)}, not {values[codes < 0][0]!r}")
     return codes

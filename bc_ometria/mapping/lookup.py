@@ -26,8 +26,8 @@ def instants(local: pd.Series, time_zone: str) -> pd.Series:
 def utc_texts(local: pd.Series, time_zone: str) -> list[str]:
     """Local times as ISO 8601 in UTC (see ``instants``), blank where there is none."""
     utc = instants(local, time_zone).dt.tz_localize(None)
-    texts = np.datetime_as_string(utc.to_numpy(dtype="datetime64[s]"), unit="s")
-    return [f"{text}Z" if text != "NaT" else "" for text in texts.tolist()]
+    texts = np.datetime_as_string(utc.to_numpy(dtype="datetime64[s]"), unit="s", timezone="UTC")
+    return np.where(utc.isna(), "", texts).tolist()
 
 
 def amounts(minor_units: np.ndarray) -> list[float]:

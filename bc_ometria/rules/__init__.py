@@ -9,40 +9,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import Field, RootModel, model_validator
 
+from bc_ometria.rules.lifecycle import Code, Country, Reasons, Rule, Statuses, Warehouse
 from bc_ometria.rules.loader import RulesError, load_yaml_model
 
 __all__ = ["DEFAULT_FOLDER", "Rules", "RulesError", "rules_file"]
 
 DEFAULT_FOLDER = Path(__file__).parent
 
-Code = Annotated[str, Field(min_length=1, max_length=16)]
-StatusText = Annotated[str, Field(min_length=1, max_length=64)]
-Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$", description="ISO 3166 alpha-2, as GB")]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217, as GBP")]
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Status(_Rule):
-    """What one ``ord_status`` means in Ometria, or why its orders never go there."""
-
-    meaning: str
-    status: StatusText | None = None
-    is_valid: bool | None = None
-    ignore: Annotated[str, Field(min_length=1)] | None = None
-
-    @model_validator(mode="after")
-    def _sent_or_ignored(self) -> "Status":
-        if (self.ignore is None) == (self.status is None or self.is_valid is None):
-            raise ValueError("give either status and is_valid, or ignore with a reason")
-        return self
-
-
-class Division(_Rule):
+class Division(Rule):
     """Where the orders of one Blue Cherry division belong in Ometria."""
 
     store: Annotated[str, Field(min_length=1, max_length=32)]
@@ -50,9 +29,10 @@ class Division(_Rule):
     country: Country
     brand: Annotated[str, Field(min_length=1)]
     marketing: bool
+    channel: Annotated[str, Field(min_length=1, max_length=32)] | None = None
 
 
-class Channel(_Rule):
+class Channel(Rule):
     """What one ``ord_type`` is to Ometria."""
 
     meaning: str
@@ -69,7 +49,7 @@ class Channel(_Rule):
 Lack = Literal["hold", "report"]
 
 
-class ContactAttributes(_Rule):
+class ContactAttributes(Rule):
     """What happens to a contact without the attribute."""
 
     email: Lack
@@ -78,26 +58,26 @@ class ContactAttributes(_Rule):
     consent: Lack
 
 
-class OrderAttributes(_Rule):
+class OrderAttributes(Rule):
     """What happens to an order without the attribute."""
 
     identity: Lack
     email: Lack
 
 
-class Attributes(_Rule):
+class Attributes(Rule):
     contacts: ContactAttributes
     orders: OrderAttributes
 
 
-class PhonePlan(_Rule):
+class PhonePlan(Rule):
     """How a country's national telephone numbers become international ones."""
 
     calling_code: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,2}$")]
     trunk_prefix: Annotated[str, Field(pattern=r"^[0-9]*$")]
 
 
-class AccountLimits(_Rule):
+class AccountLimits(Rule):
     """Calls that the account's plan allows."""
 
     push_per_s: Annotated[int, Field(ge=1)]
@@ -106,41 +86,67 @@ class AccountLimits(_Rule):
     merge_per_min: Annotated[int, Field(ge=1)]
 
 
-class Account(_Rule):
+class Account(Rule):
     """The Ometria account, and the readings its documentation leaves open; seconds where a time is meant."""
 
     collection: Annotated[str, Field(pattern=r"^[a-z0-9_-]{1,64}$")]
     discount_sign: Literal["positive", "negative"]
     limits: AccountLimits
+    cliff_min: Annotated[float, Field(gt=0)]
     read_back_after: Annotated[float, Field(ge=0)]
     read_back_until: Annotated[float, Field(gt=0)]
 
 
-class ExceptionCode(_Rule):
-    """What one exception code means to people."""
+class ExceptionCode(Rule):
+    """What one exception code means to people.
+
+    ``wait_min``: minutes that its cause may last before it is an exception. ``lasts_h``: hours after which one closes
+    that nothing can mend; ``None`` where a later version of the record does. ``ages``: whether it counts where the age
+    and value of all are limited; not where it may stay for good.
+    """
 
     owner: Literal["Marketing", "Ecommerce", "Operations"]
     severity: Literal["hold", "report"]
     meaning: str
     action: str
+    wait_min: Annotated[int, Field(ge=0)] = 0
+    lasts_h: Annotated[int, Field(gt=0)] | None = None
+    ages: bool = True
 
 
-class WhollyCancelled(_Rule):
-    """What an order is of which every piece was cancelled; it goes as it was placed, so it can be no revenue."""
+class OpenExceptions(Rule):
+    """How old the oldest exception may be, in hours, and how much all together may be worth, in units of a currency."""
 
-    meaning: str
-    status: StatusText
-    is_valid: Literal[False]
+    age_h: Annotated[float, Field(gt=0)]
+    value: Annotated[float, Field(gt=0)]
 
 
-class Statuses(_Rule):
-    """What the codes of ``ord_status`` mean, and an order whose pieces were all cancelled."""
+class ExceptionThresholds(Rule):
+    warn: OpenExceptions
+    fail: OpenExceptions
 
-    ord_status: dict[Code, Status]
-    wholly_cancelled: WhollyCancelled
+
+class FillRateThresholds(Rule):
+    """Of which days the fill rate is compared with which weeks before; ``warn`` and ``fail`` in percentage points."""
+
+    days: Annotated[int, Field(ge=1)]
+    weeks: Annotated[int, Field(ge=1)]
+    least: Annotated[int, Field(ge=1)]
+    warn: Annotated[float, Field(gt=0, le=100)]
+    fail: Annotated[float, Field(gt=0, le=100)]
+
+
+class Thresholds(Rule):
+    """When what is open becomes a warning, and when a failure."""
+
+    open_exceptions: ExceptionThresholds
+    fill_rates: FillRateThresholds
 
 
 class _Divisions(RootModel[dict[Code, Division]]): ...
+
+
+class _Warehouses(RootModel[dict[Code, Warehouse]]): ...
 
 
 class _Channels(RootModel[dict[Code, Channel]]): ...
@@ -152,16 +158,19 @@ class _Phones(RootModel[dict[Country, PhonePlan]]): ...
 class _Owners(RootModel[dict[str, ExceptionCode]]): ...
 
 
-class Rules(_Rule):
+class Rules(Rule):
     """All rules of a tenant, as one value that the mapping takes."""
 
     statuses: Statuses
+    reasons: Reasons
     divisions: dict[str, Division]
+    warehouses: dict[str, Warehouse]
     channels: dict[str, Channel]
     attributes: Attributes
     phones: dict[str, PhonePlan]
     account: Account
     exceptions: dict[str, ExceptionCode]
+    thresholds: Thresholds
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Rules":
@@ -171,12 +180,15 @@ class Rules(_Rule):
         """
         return cls(
             statuses=load_yaml_model(rules_file("statuses", folder), Statuses),
+            reasons=load_yaml_model(rules_file("reasons", folder), Reasons),
             divisions=load_yaml_model(rules_file("divisions", folder), _Divisions).root,
+            warehouses=load_yaml_model(rules_file("warehouses", folder), _Warehouses).root,
             channels=load_yaml_model(rules_file("channels", folder), _Channels).root,
             attributes=load_yaml_model(rules_file("attributes", folder), Attributes),
             phones=load_yaml_model(rules_file("phones", folder), _Phones).root,
             account=load_yaml_model(rules_file("ometria", folder), Account),
             exceptions=_owners(rules_file("owners", folder)),
+            thresholds=load_yaml_model(rules_file("thresholds", folder), Thresholds),
         )
 
     @cached_property
@@ -184,8 +196,9 @@ class Rules(_Rule):
         """Changes whenever any rule changes that can change a payload, or whether it goes."""
         content = self.model_dump_json(
             exclude={
-                "exceptions": {"__all__": {"owner", "meaning", "action"}},
-                "account": {"limits", "read_back_after", "read_back_until"},
+                "exceptions": {"__all__": {"owner", "meaning", "action", "wait_min", "lasts_h", "ages"}},
+                "account": {"limits", "read_back_after", "read_back_until", "cliff_min"},
+                "thresholds": True,
             }
         )
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()

@@ -8,6 +8,7 @@ import pandas as pd
 from sqlalchemy import Column, Connection, Engine, Text, text
 from sqlalchemy.dialects.postgresql import insert
 
+from bc_ometria.store import catalogue
 from bc_ometria.store.copy import copy_in, copy_out, temporary_keys, temporary_like
 from bc_ometria.store.schema import MIRROR, SCHEMA, held_rows, watermarks
 
@@ -44,25 +45,28 @@ def write(
     """Write the typed rows of one resource in one transaction.
 
     ``frame`` and ``held`` are those of ``blue_cherry.rows.TypedRows``. A row whose hash is new replaces what
-    was there, all its size buckets at once, and touches its order or customer; one whose stamp alone moved
-    is stamped and touches nothing. A held row keeps the last good one and touches too, so that its order or
-    customer is held back; the next good version lifts that. Of the orders or customers in ``all_rows_of``
-    these are all the rows there are: others of theirs are gone from Blue Cherry and go from the mirror too.
-    The watermark moves in the same transaction, and never backwards.
+    was there, all its size buckets at once, and touches its order or customer, or, of the catalogue, the
+    orders whose lines it bears on; one whose stamp alone moved is stamped and touches nothing. A held row keeps
+    the last good one and touches too, so that its order or customer is held back; the next good version lifts
+    that. A held row of the catalogue holds no order back: its lines show what the last good one says. Of the
+    orders or customers in ``all_rows_of`` these are all the rows there are: others of theirs are gone from Blue
+    Cherry and go from the mirror too. The watermark moves in the same transaction, and never backwards.
     """
     table, staging = MIRROR[resource], "staging"
     kind = "customer" if table.info["reference"] == "customer" else "order"
     columns = [column.name for column in table.columns]
     with engine.begin() as connection:
-        # One write at a time: two of the same new rows would both find them missing.
-        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:table))"), {"table": table.fullname})
+        # One write at a time: two of the same new rows would both find them missing. The catalogue takes turns with
+        # the lines: one written meanwhile would not be touched, and could be assembled with the old catalogue.
+        locked = MIRROR["order_lines"] if resource in catalogue.RESOURCES else table
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:table))"), {"table": locked.fullname})
         temporary_like(connection, table, staging, columns)
         copy_in(connection, staging, table, frame[columns])
         # Without statistics PostgreSQL takes a temporary table for large, and reads the whole mirror for a few rows.
         _run(connection, f"ANALYZE {staging} (pkey)")
         _run(connection, f"CREATE TEMP TABLE changed ON COMMIT DROP AS {_changed(resource)}")
         _run(connection, "ANALYZE changed (pkey)")
-        _touch(connection, kind, "SELECT DISTINCT reference FROM changed WHERE content")
+        _touch(connection, kind, _references_of_changed(resource))
         _run(connection, f"DELETE FROM {table.fullname} m USING changed c WHERE m.pkey = c.pkey")
         names = ", ".join(columns)
         _run(
@@ -70,9 +74,10 @@ def write(
             f"INSERT INTO {table.fullname} ({names}) "
             f"SELECT {names} FROM {staging} WHERE pkey IN (SELECT pkey FROM changed)",
         )
-        changed = connection.execute(text("SELECT count(DISTINCT pkey) FROM changed WHERE content")).scalar_one()
+        changed = connection.execute(text("SELECT count(*) FROM changed WHERE content")).scalar_one()
         _lift(connection, kind, resource)
-        changed += _remove_gone(connection, kind, resource, list(all_rows_of), held)
+        if references := list(all_rows_of):
+            changed += _remove_gone(connection, kind, resource, references, held)
         _hold(connection, kind, resource, held)
         if moves_watermark and not frame.empty:
             _move_watermark(connection, resource, frame["last_mod"].max().to_pydatetime())
@@ -110,7 +115,8 @@ def held_keys(engine: Engine, resource: str) -> set[str]:
 
 
 def read_orders(engine: Engine, order_numbers: Iterable[str]) -> tuple[dict[str, pd.DataFrame], pd.DataFrame]:
-    """All parts of the named orders, as ``mapping.assemble`` takes them, and their held rows."""
+    """All parts of the named orders, as ``mapping.assemble`` takes them, and their held rows. The lines have what
+    the catalogue says about them: ``size`` (label), ``colour`` (name) and ``upc``, blank where it knows nothing."""
     return _read(engine, ORDER_RESOURCES, order_numbers)
 
 
@@ -166,10 +172,12 @@ def _read(
 
 
 def _rows(connection: Connection, resource: str) -> pd.DataFrame:
-    table = MIRROR[resource]
-    columns = ", ".join(f"m.{column.name}" for column in table.columns)
-    query = f"SELECT {columns} FROM {table.fullname} m JOIN keys k ON m.{table.info['reference']} = k.key"
-    return copy_out(connection, query, list(table.columns))
+    table, columns = MIRROR[resource], list(MIRROR[resource].columns)
+    names = ", ".join(f"m.{column.name}" for column in columns)
+    query = f"SELECT {names} FROM {table.fullname} m JOIN keys k ON m.{table.info['reference']} = k.key"
+    if resource == "order_lines":
+        query, columns = catalogue.describe(query), columns + catalogue.DESCRIPTION
+    return copy_out(connection, query, columns)
 
 
 def _held(connection: Connection, resources: Sequence[str]) -> pd.DataFrame:
@@ -183,20 +191,24 @@ def _held(connection: Connection, resources: Sequence[str]) -> pd.DataFrame:
 
 
 def _changed(resource: str) -> str:
-    """Keys of staged rows that differ from the mirror, with the references before and after; ``content`` is
-    false where only the stamp moved."""
-    table = MIRROR[resource]
-    reference = table.info["reference"]
+    """Keys of staged rows that differ from the mirror; ``content`` is false where only the stamp moved."""
     differs = "m.row_hash IS DISTINCT FROM s.row_hash"
     return f"""
-        SELECT DISTINCT s.pkey, s.{reference} AS reference, {differs} AS content
-        FROM staging s LEFT JOIN {table.fullname} m ON m.pkey = s.pkey
+        SELECT DISTINCT s.pkey, {differs} AS content
+        FROM staging s LEFT JOIN {MIRROR[resource].fullname} m ON m.pkey = s.pkey
         WHERE {differs} OR m.last_mod <> s.last_mod
-        UNION
-        SELECT DISTINCT m.pkey, m.{reference}, true
-        FROM staging s JOIN {table.fullname} m ON m.pkey = s.pkey
-        WHERE m.{reference} <> s.{reference}
     """
+
+
+def _references_of_changed(resource: str) -> str:
+    """What the changed rows touch: the orders or customers that they belonged to and belong to now."""
+    if resource in catalogue.RESOURCES:
+        return catalogue.orders_of_changed(resource)
+    return " UNION ".join(
+        f"SELECT {MIRROR[resource].info['reference']} AS reference FROM {rows} "
+        "WHERE pkey IN (SELECT pkey FROM changed WHERE content)"
+        for rows in (MIRROR[resource].fullname, "staging")
+    )
 
 
 def _touch(connection: Connection, kind: str, references: str) -> None:

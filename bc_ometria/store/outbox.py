@@ -2,8 +2,9 @@
 
 States: ``wanted`` (to be sent) → ``sent`` (accepted, not proved) → ``confirmed`` (read back and equal), or
 ``drift`` (read back and different); ``held`` (kept back with a reason) and ``excluded`` (never goes, by the
-retailer's choice). ``sent_version`` is what Ometria last accepted, and empty where that is not known: while a
-call has no known outcome, and after one that had none.
+retailer's choice). An event ends as ``accepted`` or ``withdrawn`` (see ``order_events``). ``sent_version`` is what
+Ometria last accepted, and empty where that is not known: while a call has no known outcome, and after one that had
+none.
 """
 
 from collections.abc import Sequence
@@ -15,10 +16,25 @@ import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
 from bc_ometria.store.copy import copy_in, temporary_like
-from bc_ometria.store.schema import outbox
+from bc_ometria.store.schema import order_events, outbox
 
 LEASE_SECONDS = 300.0
 """How long a claimed record is its claimer's alone."""
+
+
+_MAY_GO = f"""
+    EXISTS (
+        SELECT FROM {order_events.fullname} e WHERE e.record_id = o.record_id AND e.enters_until > now()
+            AND EXISTS (SELECT FROM {outbox.fullname} p
+                WHERE p.record_type = 'order' AND p.record_id = e.ord_num AND p.state = 'confirmed')
+            AND (e.customer = '' OR EXISTS (SELECT FROM {outbox.fullname} p
+                WHERE p.record_type = 'contact' AND p.record_id = e.customer AND p.state = 'confirmed'))
+            AND NOT EXISTS (SELECT FROM {order_events.fullname} earlier JOIN {outbox.fullname} p
+                ON p.record_type = 'custom_event' AND p.record_id = earlier.record_id
+                WHERE earlier.ord_num = e.ord_num AND earlier.at < e.at AND p.state = 'wanted')
+    )
+"""
+"""Whether the event ``o`` may go: its order and contact are confirmed, and every event before it has gone (P23)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,8 @@ def put(connection: Connection, record_type: str, decided: pd.DataFrame) -> dict
         )
         SELECT state, count(*) AS records FROM put GROUP BY state
         """
-    )
+    ).all()
+    connection.exec_driver_sql("DROP TABLE decided")
     return {row.state: row.records for row in rows}
 
 
@@ -89,10 +106,11 @@ def claim(engine: Engine, record_type: str, limit: int) -> list[Claimed]:
             text(
                 f"""
                 WITH due AS (
-                    SELECT record_id FROM {outbox.fullname}
-                    WHERE record_type = :record_type AND state = 'wanted' AND next_attempt <= now()
-                        AND (leased_until IS NULL OR leased_until < now())
-                    ORDER BY next_attempt, record_id LIMIT :limit FOR UPDATE SKIP LOCKED
+                    SELECT o.record_id FROM {outbox.fullname} o
+                    WHERE o.record_type = :record_type AND o.state = 'wanted' AND o.next_attempt <= now()
+                        AND (o.leased_until IS NULL OR o.leased_until < now())
+                        AND (o.record_type <> 'custom_event' OR {_MAY_GO})
+                    ORDER BY o.next_attempt, o.record_id LIMIT :limit FOR UPDATE OF o SKIP LOCKED
                 )
                 UPDATE {outbox.fullname} o SET
                     leased_until = now() + make_interval(secs => :lease),
@@ -146,7 +164,7 @@ def reject(connection: Connection, record_type: str, record_id: str, request_id:
             text(
                 f"UPDATE {outbox.fullname} SET state = 'held', reason = 'rejected', sent_version = NULL "
                 "WHERE record_type = :record_type AND record_id = :record_id "
-                "AND state IN ('sent', 'drift') AND wanted_version = sent_version "
+                "AND state IN ('sent', 'drift', 'accepted') AND wanted_version = sent_version "
                 "AND (CAST(:request_id AS text) IS NULL OR request_id = :request_id)"
             ),
             {"record_type": record_type, "record_id": record_id, "request_id": request_id},
@@ -242,12 +260,18 @@ def counts(engine: Engine) -> pd.DataFrame:
 
 
 def is_anything_due(engine: Engine) -> bool:
-    """Whether a record waits to be sent or read back now."""
+    """Whether a record waits to be sent or read back now, or an event that waits cannot enter a journey any more."""
     with engine.connect() as connection:
         return connection.execute(
             text(
-                f"SELECT EXISTS (SELECT FROM {outbox.fullname} WHERE state = 'wanted' AND next_attempt <= now()) "
-                f"OR EXISTS (SELECT FROM {outbox.fullname} WHERE state = 'sent')"
+                f"""
+                SELECT EXISTS (SELECT FROM {outbox.fullname} WHERE state = 'sent') OR EXISTS (
+                    SELECT FROM {outbox.fullname} o WHERE o.state = 'wanted' AND o.next_attempt <= now()
+                        AND (o.record_type <> 'custom_event' OR {_MAY_GO} OR EXISTS (
+                            SELECT FROM {order_events.fullname} e
+                            WHERE e.record_id = o.record_id AND e.enters_until <= now()))
+                )
+                """
             )
         ).scalar_one()
 

@@ -37,13 +37,21 @@ def _instant(name: str, **options: object) -> Column:
     return Column(name, DateTime(timezone=True), **options)  # type: ignore[arg-type]
 
 
-def _mirror(resource: str, *columns: Column, reference: str = "ord_num", buckets: bool = False) -> Table:
+def _mirror(
+    resource: str, *parts: Column | Index, reference: str | None = "ord_num", buckets: bool = False, keys: str = ""
+) -> Table:
     """Rows of one resource as last seen: one per ``pkey``, or per ``pkey`` and size bucket.
 
-    ``reference`` names the order or customer that a row belongs to. ``row_hash`` tells whether Blue Cherry's
-    row, all its buckets together, has changed.
+    ``reference`` names the order or customer that a row belongs to. A row of the catalogue belongs to none: it is
+    found by ``keys``, and of several with the same the newest counts. ``row_hash`` tells whether Blue Cherry's row,
+    all its buckets together, has changed.
     """
     name = f"blue_cherry_{resource}"
+    indexes = (
+        [Index(f"{name}_{reference}", reference), Index(f"{name}_last_mod", "last_mod")]
+        if reference
+        else [Index(f"{name}_newest", *keys.split(), "last_mod", "pkey")]
+    )
     bucket_columns = [
         Column("bucket", SmallInteger, primary_key=True, autoincrement=False),
         Column("quantity", Integer, nullable=False),
@@ -56,10 +64,9 @@ def _mirror(resource: str, *columns: Column, reference: str = "ord_num", buckets
         *(bucket_columns if buckets else []),
         Column("last_mod", DateTime(timezone=False), nullable=False),
         Column("row_hash", BigInteger, nullable=False),
-        *columns,
-        Index(f"{name}_{reference}", reference),
-        Index(f"{name}_last_mod", "last_mod"),
-        info={"reference": reference, "buckets": buckets},
+        *parts,
+        *indexes,
+        info={"reference": reference, "buckets": buckets, "keys": keys.split()},
     )
 
 
@@ -92,6 +99,7 @@ MIRROR: dict[str, Table] = {
         "order_lines",
         *_texts(f"ord_num division {_SKU} location season"),
         *_integers("fkey line_num unit_price line_disc line_tax"),
+        Index("blue_cherry_order_lines_style", "style", "division"),
         buckets=True,
     ),
     "order_stages": _mirror(
@@ -120,6 +128,33 @@ MIRROR: dict[str, Table] = {
         *_texts(f"ord_num division {_SKU}"),
         *_integers("fkey line_num refund_amt"),
         buckets=True,
+    ),
+    "styles": _mirror(
+        "styles",
+        *_texts("division style style_name category gender size_code currency url image_url active_ok"),
+        *_integers("price"),
+        reference=None,
+        keys="style division",
+    ),
+    "style_colors": _mirror(
+        "style_colors",
+        *_texts("division style color_code color_name active_ok"),
+        reference=None,
+        keys="style color_code division",
+    ),
+    "sizes": _mirror(
+        "sizes",
+        *_texts("size_code"),
+        *_texts(" ".join(f"sz{bucket:02}" for bucket in range(1, 25))),
+        reference=None,
+        keys="size_code",
+    ),
+    "upcs": _mirror(
+        "upcs",
+        *_texts("division style color_code dimension upc"),
+        *_integers("bucket"),
+        reference=None,
+        keys="style color_code bucket division dimension",
     ),
 }
 """The mirror's table of each resource; money in minor units."""
@@ -213,6 +248,30 @@ outbox = Table(
     comment="one row per Ometria record: the payload that should be there, and what was proved about it",
 )
 
+order_events = Table(
+    "order_events",
+    metadata,
+    Column("record_id", Text, primary_key=True),
+    Column("ord_num", Text, nullable=False),
+    Column("customer", Text, nullable=False),
+    Column("event_type", Text, nullable=False),
+    Column("covers", Text, nullable=False),
+    _instant("happened_at", nullable=False),
+    _instant("enters_until", nullable=False),
+    Column("at", BigInteger, Identity(always=True), nullable=False),
+    Index("order_events_ord_num", "ord_num"),
+    Index("order_events_customer", "customer"),
+    comment="what the custom events of the outbox tell; each goes after its order, its contact and those before it",
+)
+
+live_since = Table(
+    "live_since",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=text("true")),
+    _instant("at", nullable=False, server_default=func.now()),
+    comment="since when this store follows Blue Cherry: what happened before is history, and starts no journey",
+)
+
 exceptions = Table(
     "exceptions",
     metadata,
@@ -230,10 +289,30 @@ exceptions = Table(
     Column("is_open", Boolean, nullable=False, server_default=text("true")),
     Column("is_mended", Boolean, nullable=False, server_default=text("false")),
     _instant("closed_at"),
+    Column("closed_by", Text),
     Index("exceptions_open", "record_type", "code", postgresql_where=text("is_open")),
     Index("exceptions_of_record", "record_type", "record_id"),
     comment="why a record is held, or what people should know about it; value in minor units",
 )
+
+exception_codes = Table(
+    "exception_codes",
+    metadata,
+    Column("code", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("wait_min", Integer, nullable=False),
+    Column("lasts_h", Integer),
+    Column("meaning", Text, nullable=False),
+    comment="what the rules in force say of each exception code",
+)
+
+OPEN_EXCEPTIONS = f"{SCHEMA}.open_exceptions"
+"""View of what is open and not mended, with the owner, the events it blocks, and whether it still waits: younger than
+the code's ``wait_min`` it is not yet an exception."""
+
+BLOCKED_EVENTS = f"{SCHEMA}.blocked_events"
+"""View of the events that wait for each open exception: for that of their order, of their contact, or their own."""
 
 rules_in_force = Table(
     "rules_in_force",

@@ -141,7 +141,7 @@ def test_what_was_read_and_not_assembled_starts_a_run(shop: Shop) -> None:
 
 
 def test_new_rules_start_a_run_and_the_same_rules_do_not(synced: Shop) -> None:
-    synced.map_status(Q7='{status: checked, is_valid: true, meaning: "x"}')
+    synced.map_status(Q7='{claim: placed, meaning: "x"}')
     assert isinstance(tick(synced), dg.RunRequest)
     synced.sync()
     assert isinstance(tick(synced), str)

@@ -15,10 +15,11 @@ from bc_ometria.checks.contracts import (
     holds,
     order_findings,
 )
-from bc_ometria.mapping import contacts, orders
+from bc_ometria.mapping import contacts
 from bc_ometria.mapping.assemble import assemble
 from bc_ometria.ometria.payloads import violations
 from bc_ometria.rules import Rules
+from bc_ometria_tests.mapping import examples
 from bc_ometria_tests.mapping.examples import (
     NOON,
     ORDER_PARTS,
@@ -77,6 +78,14 @@ def _twice() -> dict[str, list[Row]]:
     return rows
 
 
+def _located(location: str) -> dict[str, list[Row]]:
+    rows = good(2)
+    rows["order_lines"][1]["location"] = location
+    return rows
+
+
+_CLAIM = "ord_status O claims placed, evidence dispatched: ordered 2, dispatched 2"
+
 BAD_ORDERS: dict[str, tuple[dict[str, list[Row]], list[tuple[str, str, str]]]] = {
     "unmapped status": (bad(ord_status="Z"), [("unmapped_status", "ord_status", "Z")]),
     "blank status": (bad(ord_status=""), [("unmapped_status", "ord_status", "")]),
@@ -85,7 +94,17 @@ BAD_ORDERS: dict[str, tuple[dict[str, list[Row]], list[tuple[str, str, str]]]] =
     "currency": (bad(currency="USD"), [("unexpected_currency", "currency", "USD instead of GBP")]),
     "totals": (
         bad(sub_total=2003, ord_total=2003),
-        [("totals_differ", "totals_apart", "header minus lines is 0.03")],
+        [("totals_differ", "totals_apart", "header 20.03, adds up to 20.00")],
+    ),
+    "warehouse": (_located("0099"), [("unknown_warehouse", "location", "0099")]),
+    "hold code": (bad(ord_status="H", hold_code="ZZ"), [("unmapped_reason", "hold_code", "ZZ")]),
+    "claim": (
+        good(2) | {"order_stages": [stage(fkey=20 + at, pkey=at, ord_num="W2", rec_type="IN") for at in (1, 2)]},
+        [("claim_against_evidence", "ord_status", _CLAIM)],
+    ),
+    "evidence": (
+        good(2) | {"order_stages": [stage(fkey=21, ord_num="W2", rec_type="OP", quantity=2)]},
+        [("evidence_apart", "order_stages", "line 1, ordered 1: OP 2")],
     ),
     "e-mail": (bad(email=""), [("missing_attribute", "email", "")]),
     "nobody": (
@@ -96,9 +115,9 @@ BAD_ORDERS: dict[str, tuple[dict[str, list[Row]], list[tuple[str, str, str]]]] =
         bad(ord_status="Z", ord_type="Q"),
         [("unmapped_status", "ord_status", "Z"), ("unknown_order_type", "ord_type", "Q")],
     ),
-    "no lines": (_without("order_lines"), [("header_without_lines", "line_count", "")]),
-    "stray line": (_stray(), [("lines_without_header", "stray_lines", "3 lines")]),
-    "two headers": (_twice(), [("repeated_header", "header_count", "2 headers")]),
+    "no lines": (_without("order_lines"), [("incomplete_order", "", "a header, no line")]),
+    "stray line": (_stray(), [("incomplete_order", "", "3 lines, no header of theirs")]),
+    "two headers": (_twice(), [("repeated_header", "", "2 headers")]),
     "unknown division in another currency": (
         bad(division="999", currency="USD"),
         [("unknown_division", "division", "999")],
@@ -109,7 +128,7 @@ BAD_ORDERS: dict[str, tuple[dict[str, list[Row]], list[tuple[str, str, str]]]] =
 def decided(rules: Rules, *parts: dict[str, list[Row]], erased: tuple[str, ...] = ()) -> pd.DataFrame:
     rows: dict[str, list[Row]] = {part: [row for rows in parts for row in rows.get(part, [])] for part in ORDER_PARTS}
     numbers = {row["ord_num"] for of_part in rows.values() for row in of_part}
-    return orders.decide(assemble(mirror(rows), sorted(numbers)), rules, erased_customers=erased)
+    return examples.decided(assemble(mirror(rows), sorted(numbers)), rules, erased_customers=erased)
 
 
 def found(findings: pd.DataFrame) -> list[tuple[str, ...]]:
@@ -129,8 +148,8 @@ def test_a_bad_order_opens_its_code_alone_and_its_neighbours_go(rules: Rules, wh
 
 def test_lines_without_their_header_are_held(rules: Rules) -> None:
     findings = order_findings(decided(rules, good(1), _without("orders")), NO_HELD_ROWS, rules)
-    assert [(record, code) for record, code, _, _ in found(findings)] == [("W2", "lines_without_header")]
-    assert holds(findings, rules).to_dict() == {"W2": "lines_without_header"}
+    assert [(record, code) for record, code, _, _ in found(findings)] == [("W2", "incomplete_order")]
+    assert holds(findings, rules).to_dict() == {"W2": "incomplete_order"}
 
 
 def test_the_stake_is_the_orders(rules: Rules) -> None:
@@ -155,7 +174,7 @@ def test_a_malformed_line_holds_its_order_whatever_else_is_wrong(rules: Rules) -
 def test_an_incomplete_order_is_not_looked_into_further(rules: Rules) -> None:
     rows = bad(ord_status="Z", email="") | {"order_lines": []}
     assert {code for _, code, _, _ in found(order_findings(decided(rules, rows), NO_HELD_ROWS, rules))} == {
-        "header_without_lines"
+        "incomplete_order"
     }
 
 
@@ -229,7 +248,7 @@ def people(rules: Rules, *rows: Row, addresses: tuple[Row, ...] = ()) -> pd.Data
     ("changes", "expected"),
     [
         ({}, []),
-        ({"email": ""}, [("missing_required_attribute", "email")]),
+        ({"email": ""}, [("missing_email", "email")]),
         ({"phone": ""}, [("missing_attribute", "phone")]),
         ({"phone": "call Ann"}, [("invalid_phone", "phone")]),  # written, so not also missing
         ({"country": ""}, [("missing_attribute", "country")]),
@@ -245,8 +264,8 @@ def test_a_contact_lacks_what_the_rules_ask_for(rules: Rules, changes: Row, expe
     spoilt = customer(**({"pkey": 2, "customer": "C2", "country": "GB"} | changes))
     findings = contact_findings(people(rules, neighbours[0], spoilt, neighbours[1]), NO_HELD_ROWS, rules)
     assert found(findings) == sorted(("C2", code, field, "") for code, field in expected)
-    held = {code for code, _ in expected} & {"missing_required_attribute"}
-    assert holds(findings, rules).to_dict() == dict.fromkeys(["C2"] if held else [], "missing_required_attribute")
+    held = {code for code, _ in expected} & {"missing_email"}
+    assert holds(findings, rules).to_dict() == dict.fromkeys(["C2"] if held else [], "missing_email")
 
 
 def test_the_default_address_may_say_the_country(rules: Rules) -> None:
@@ -275,7 +294,7 @@ def test_no_finding_about_an_order_says_anything_personal(rules: Rules) -> None:
     """Design, 9; also where a shifted column puts a person into a code."""
     canary, phone, first, last = PERSONAL
     person = {"email": canary, "phone": phone, "first_name": first, "last_name": last, "ship_city": last}
-    for shifted in ({}, *({"ord_type": text} for text in PERSONAL)):
+    for shifted in ({}, *({"ord_type": text, "ord_status": "H", "hold_code": text} for text in PERSONAL)):
         for rows, _ in BAD_ORDERS.values():
             spoilt = rows | {"orders": [{**row, **person, **shifted} for row in rows["orders"]]}
             _assert_nothing_personal(order_findings(decided(rules, spoilt), NO_HELD_ROWS, rules))
@@ -291,9 +310,8 @@ def test_no_finding_about_a_contact_says_anything_personal(rules: Rules) -> None
 
 def test_no_finding_about_a_payload_says_anything_personal(rules: Rules) -> None:
     decisions = decided(rules, bad(email="canary@example", ship_country="Canary", first_name="Canary" * 20))
-    orders_ = assemble(mirror(bad(email="canary@example", ship_country="Canary", first_name="Canary" * 20)), ["W2"])
-    goes = pd.Series([True]).to_numpy()
-    payload = orders.payloads(orders_, decisions, goes, rules, "Europe/London")["payload"].item()
+    rows = bad(email="canary@example", ship_country="Canary", first_name="Canary" * 20)
+    payload = examples.mapped(assemble(mirror(rows), ["W2"]), rules)["payload"].item()
     faults = [("W2", fault.field, fault.rule) for fault in violations("order", payload)]
     findings = field_findings(faults, decisions.set_index("ord_num"))
     assert set(findings["field"]) == {"customer.email", "customer.firstname", "shipping_address.country_code"}

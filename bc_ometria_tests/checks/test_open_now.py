@@ -46,9 +46,13 @@ def test_each_check_shows_its_own_matters_and_all_of_them_turn_green_when_these_
         "ometria/contacts:contacts_are_valid": error,
         "ometria/orders:attributes_are_there": error,
         "ometria/orders:codes_are_mapped": error,
-        "ometria/orders:headers_and_lines_are_together": error,
         "ometria/orders:orders_are_valid": error,
     }
+
+    incomplete = found["ometria/orders:headers_and_lines_are_together"]
+    assert (incomplete.metadata["records"].value, incomplete.metadata["waiting"].value) == (0, 1)
+    assert [row["record"] for row in table(incomplete, "waiting_examples")] == ["0000001008"]
+    assert troubled.states()["0000001008"] == "held: incomplete_order"
 
     codes = found["ometria/orders:codes_are_mapped"]
     assert codes.description == "4 × unmapped_status, 1 × unknown_division; at stake 100.00 EUR, 400.00 GBP"
@@ -86,7 +90,12 @@ def test_each_check_shows_its_own_matters_and_all_of_them_turn_green_when_these_
         troubled.order(f"000000{number}")
     mended = evaluations(troubled.sync())
     assert {name for name, check in mended.items() if not check.passed} == set()
-    assert {check.description for check in mended.values()} == {"Nothing is open."}
+    assert {check.description for check in mended.values()} <= {
+        "Nothing is open.",
+        "Nothing is held.",
+        "No fill rate fell.",
+    }
+    assert {check.metadata["waiting"].value for check in mended.values() if "waiting" in check.metadata} == {0}
 
 
 def test_what_goes_all_the_same_is_a_warning_only(shop: Shop) -> None:
@@ -126,7 +135,7 @@ def test_what_ometria_refused_is_shown_with_its_words_until_a_new_version_is_con
     (row,) = table(check, "codes")
     assert (row["code"], row["detail"]) == ("rejected", "/id: could not be processed")
     shop.at("2026-01-05 12:00")
-    shop.write("orders", header("0000001001", ord_status="A"))
+    shop.write("orders", header("0000001001", promo_code="WINTER"))
     assert evaluations(shop.sync())["delivery/orders:ometria_has_what_was_sent"].passed
     assert set(shop.states().values()) == {"confirmed"}
 

@@ -47,6 +47,7 @@ def test_a_generated_retailer_lives_a_day_and_all_of_it_is_accounted_for(tmp_pat
         equal, held = _numbers(done.stdout, "confirmed equal")[column], _held(done.stdout)[column]
         assert equal + held == expected
         assert equal > 0.5 * expected
+    assert re.search(r"^Events in Ometria: .+\. Not sent: .+ excluded: history\b", done.stdout, re.MULTILINE)
     assert [path.name for path in tmp_path.iterdir()] == [".bc_ometria"]
     assert not re.search(r"@example\.com|07700|\+44", done.stdout + done.stderr)
 

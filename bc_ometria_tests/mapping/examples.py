@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bc_ometria.blue_cherry.schemas import frame_dtypes
 from bc_ometria.mapping import orders as mapping
 from bc_ometria.mapping.assemble import Orders, assemble
+from bc_ometria.mapping.lifecycle import Lifecycle, lifecycle
 from bc_ometria.rules import Rules
 
 ORDER_PARTS = ("orders", "order_lines", "order_stages", "shipments", "shipment_lines", "returns", "return_lines")
@@ -20,12 +21,15 @@ NOON = "2026-11-23 12:00:00"
 Row = dict[str, Any]
 Rows = Mapping[str, Iterable[Row]]
 
+CATALOGUE = {"size": "str", "colour": "str", "upc": "str"}
+"""What the mirror's catalogue adds to an order line."""
+
 _BLANKS = {"str": "", "int64": 0, "datetime64[us]": "NaT"}
 
 
 def frame(resource: str, rows: Iterable[Row]) -> pd.DataFrame:
     """Rows as the mirror gives them: columns not named are blank, 0 or NaT."""
-    rows, dtypes = list(rows), frame_dtypes(resource)
+    rows, dtypes = list(rows), frame_dtypes(resource) | (CATALOGUE if resource == "order_lines" else {})
     unknown = {name for row in rows for name in row} - set(dtypes)
     assert not unknown, f"{resource} has no {unknown}"
     columns = {name: [row.get(name, _BLANKS[dtype]) for row in rows] for name, dtype in dtypes.items()}
@@ -35,6 +39,11 @@ def frame(resource: str, rows: Iterable[Row]) -> pd.DataFrame:
             for name, values in columns.items()
         }
     )
+
+
+def without_catalogue(resource: str, typed: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the border as the mirror gives them whose catalogue is empty."""
+    return typed.assign(**dict.fromkeys(CATALOGUE, "")).astype(CATALOGUE) if resource == "order_lines" else typed
 
 
 def mirror(rows: Rows) -> dict[str, pd.DataFrame]:
@@ -68,7 +77,7 @@ def line(**changes: Any) -> Row:
         "division": "100",
         "style": "DRESS",
         "color_code": "BLK",
-        "location": "MAIN",
+        "location": "0010",
         "unit_price": 1000,
         "bucket": 3,
         "quantity": 1,
@@ -106,15 +115,28 @@ def order(lines: list[Row] | None = None, stages: Iterable[Row] = (), freight: i
     return assemble(mirror({"orders": [head], "order_lines": rows, "order_stages": stages}), [head["ord_num"]])
 
 
+def decided(orders: Orders, rules: Rules, **options: Any) -> pd.DataFrame:
+    return mapping.decide(orders, life_of(orders, rules), rules, **options)
+
+
+def life_of(orders: Orders, rules: Rules) -> Lifecycle:
+    return lifecycle(orders, mapping.claims_of(orders, rules), rules.reasons)
+
+
+def mapped(orders: Orders, rules: Rules, goes: np.ndarray | None = None) -> pd.DataFrame:
+    """What ``orders.payloads`` gives for all orders, or for those that go."""
+    chosen = np.ones(len(orders), dtype=bool) if goes is None else goes
+    life = life_of(orders, rules)
+    return mapping.payloads(orders, life, mapping.decide(orders, life, rules), chosen, rules, TIME_ZONE)
+
+
 def payload(orders: Orders, rules: Rules) -> dict[str, Any]:
-    """The payload of the only order."""
+    """The record of the only order."""
     return payloads(orders, rules)[0]
 
 
 def payloads(orders: Orders, rules: Rules) -> list[dict[str, Any]]:
-    decisions = mapping.decide(orders, rules)
-    mapped = mapping.payloads(orders, decisions, np.ones(len(orders), dtype=bool), rules, TIME_ZONE)
-    return [orjson.loads(written) for written in mapped["payload"]]
+    return [orjson.loads(written) for written in mapped(orders, rules)["payload"]]
 
 
 def customer(**changes: Any) -> Row:
@@ -185,11 +207,15 @@ def _lines_of(draw: st.DrawFn, number: str, key: int) -> list[Row]:
             "line_disc": draw(st.integers(0, 900)),
             "line_tax": draw(st.integers(-50, 900)),
             "season": draw(st.sampled_from(["", "AW26"])),
-            "location": draw(st.sampled_from(["", "MAIN"])),
+            "location": draw(st.sampled_from(["", "0010"])),
             "color_code": draw(st.sampled_from(["", "BLK", "RØD"])),
+            "colour": draw(st.sampled_from(["", "black", "rød"])),
         }
         buckets = draw(st.lists(st.integers(1, 24), max_size=3, unique=True))
-        rows += [line(**whole, bucket=bucket, quantity=draw(st.integers(1, 5))) for bucket in buckets]
+        rows += [
+            line(**whole, bucket=bucket, quantity=draw(st.integers(1, 5)), size=draw(st.sampled_from(["", "10"])))
+            for bucket in buckets
+        ]
         if not buckets:
             rows.append(line(**whole, bucket=0, quantity=0))
     return rows
@@ -211,6 +237,7 @@ def _stages_of(draw: st.DrawFn, lines: list[Row]) -> list[Row]:
                         rec_type=kind,
                         bucket=piece["bucket"],
                         quantity=taken,
+                        trans_date=draw(st.just("NaT") | _TIMES),
                     )
                 )
             left -= taken

@@ -89,11 +89,11 @@ _NOT_IN_THE_ORDER = {
     # What joins rows is in the order they are joined to; stages count by line, bucket and movement only.
     "orders": {"pkey", "ord_num"},
     "order_lines": {"pkey", "fkey", "ord_num"},
-    "order_stages": {"pkey", "fkey", "ord_num", "total_qty", "location", "trans_date", "bucket", "rec_type"},
+    "order_stages": {"pkey", "fkey", "ord_num", "total_qty", "location", "bucket", "rec_type"},
     "shipments": {"pkey", "ord_num", "division"},
     "shipment_lines": {"pkey", "fkey", "ord_num", "division", "total_qty"},
     "returns": {"pkey", "ord_num", "division"},
-    "return_lines": {"pkey", "fkey", "ord_num", "division", "total_qty"},
+    "return_lines": {"fkey", "ord_num", "division", "total_qty"},
 }
 
 

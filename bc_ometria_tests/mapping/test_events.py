@@ -7,11 +7,20 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bc_ometria.mapping.event_payloads import EVENT_TYPES
-from bc_ometria.mapping.events import EVENTS_OF_STATE, Events, event_id
-from bc_ometria.mapping.lifecycle import STATES, Reason, Reasons
+from bc_ometria.mapping.events import Events, event_id
 from bc_ometria.ometria.payloads import violations
-from bc_ometria_tests.mapping.walking import REASONS, WAREHOUSES, Store, Walk, events_of, properties_of, types_of
+from bc_ometria.rules.lifecycle import (
+    COMING,
+    EVENT_TYPES,
+    LEAVING,
+    STATES,
+    CancelReason,
+    Reason,
+    Reasons,
+    ReturnReason,
+    Statuses,
+)
+from bc_ometria_tests.mapping.walking import RULES, Store, Walk, events_of, properties_of, types_of
 
 _PLAIN = settings(max_examples=40, deadline=None)
 
@@ -23,9 +32,8 @@ def picked(*pieces: int, **options: object) -> Walk:
 
 
 def test_every_state_and_every_event_type_is_accounted_for() -> None:
-    assert set(EVENTS_OF_STATE) == set(STATES)
-    leaving = {"order_hold_released", "back_order_released"}
-    assert {name for names in EVENTS_OF_STATE.values() for name in names} | leaving == set(EVENT_TYPES)
+    assert set(COMING) == set(STATES)
+    assert {name for events in (COMING, LEAVING) for names in events.values() for name in names} == set(EVENT_TYPES)
 
 
 def test_several_changes_between_two_polls_give_the_whole_path_in_order() -> None:
@@ -79,7 +87,15 @@ def test_two_parcels_from_two_warehouses_have_their_own_events() -> None:
     walk = picked(1, 1).ship("S1", 1, location="0010").ship("S2", 2, location="0020")
     found = events_of(walk)
     assert types_of(found)[1:] == ["order_part_dispatched", "order_dispatched"]
-    assert events_of(walk, types={"order_dispatched"}).told["event_type"].tolist() == ["order_dispatched"]
+
+
+def test_only_the_events_of_the_rules_are_told() -> None:
+    states = {
+        name: rule.model_copy(update={"events": tuple(event for event in rule.events if event == "order_dispatched")})
+        for name, rule in RULES.statuses.states.items()
+    }
+    rules = RULES.model_copy(update={"statuses": Statuses(ord_status=RULES.statuses.ord_status, states=states)})
+    assert types_of(events_of(picked(1).ship("S1"), rules=rules)) == ["order_dispatched"]
 
 
 def test_the_time_is_that_of_the_parcel_in_utc() -> None:
@@ -101,7 +117,7 @@ def test_a_cancelled_order_is_quiet_but_for_its_cancellation(kind: str, code: st
     assert types_of(found) == store.types == ["order_cancelled"]
     properties = properties_of(found, "order_cancelled")
     assert properties["cancelled_by"] == by
-    assert properties["reason"] == REASONS.cancel[code].meaning
+    assert properties["reason"] == RULES.reasons.cancel[code].meaning
     assert [line["quantity"] for line in properties["lines"]] == [1, 1]
 
 
@@ -119,7 +135,7 @@ def test_a_part_cancellation_names_its_lines_once_and_the_rest_goes_on() -> None
 
 def test_a_part_cancellation_without_a_time_comes_before_the_parcel_told_with_it() -> None:
     walk = Walk(1, 1, timed=False).move("OP", "PK", 1).ship("S1").move("OP", "CC", 2).to("C", cancel_code="CU")
-    assert types_of(events_of(walk)) == ["order_part_cancelled", "order_picking", "order_dispatched"]
+    assert types_of(events_of(walk)) == ["order_picking", "order_part_cancelled", "order_dispatched"]
 
 
 def test_a_back_order_that_was_overtaken_before_it_was_sent_is_still_told() -> None:
@@ -245,24 +261,27 @@ def test_an_order_that_is_no_longer_cancelled_goes_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("walk", "held"),
+    ("walk", "code", "held"),
     [
-        (Walk(1).to("H", hold_code="ZZ"), "hold_code ZZ"),
-        (Walk(1).move("OP", "CC").to("X", cancel_code="QQ"), "cancel_code QQ"),
-        (picked(1).ship("S1").take_back("R1", 1, refund={1: 9}, reason="??"), "reason_code ??"),
-        (picked(1).ship("S1", location="0099"), "location 0099"),
+        (Walk(1).to("H", hold_code="ZZ"), "ZZ", "unmapped_reason"),
+        (Walk(1).move("OP", "CC").to("X", cancel_code="QQ"), "QQ", "unmapped_reason"),
+        (picked(1).ship("S1").take_back("R1", 1, refund={1: 9}, reason="??"), "??", "unmapped_reason"),
+        (picked(1).ship("S1", location="0099"), "0099", "unknown_warehouse"),
     ],
 )
-def test_a_code_that_no_rule_knows_keeps_its_event_back_until_one_does(walk: Walk, held: str) -> None:
+def test_a_code_that_no_rule_knows_keeps_its_event_back_until_one_does(walk: Walk, code: str, held: str) -> None:
+    """P13, Q3."""
     store = Store()
     found = store.poll(walk)
     assert found.told["held"].iloc[-1] == held
     assert found.told["record_id"].iloc[-1] not in store.sent
-    code = held.split()[1]
-    every = {code: Reason("now known")}
-    warehouses = WAREHOUSES | {code: WAREHOUSES["0010"]}
-    known = Reasons({**REASONS.hold, **every}, {**REASONS.cancel, **every}, {**REASONS.returned, **every})
-    store.poll(walk, reasons=known, warehouses=warehouses)
+    reasons = Reasons(
+        hold={**RULES.reasons.hold, code: Reason(meaning="now known")},
+        cancel={**RULES.reasons.cancel, code: CancelReason(meaning="now known", by="house")},
+        returned={**RULES.reasons.returned, code: ReturnReason(meaning="now known")},
+    )
+    warehouses = RULES.warehouses | {code: RULES.warehouses["0010"]}
+    store.poll(walk, rules=RULES.model_copy(update={"reasons": reasons, "warehouses": warehouses}))
     assert found.told["record_id"].iloc[-1] == store.sent[-1]
 
 
@@ -274,12 +293,49 @@ def test_a_warehouse_that_is_none_is_not_shown(location: str) -> None:
 
 
 def test_an_unmapped_status_fires_nothing_and_withdraws_nothing() -> None:
+    """P13: what its evidence shows is kept back, so that people see which journeys it blocks."""
     store, walk = Store(), picked(1)
     store.poll(walk, send=False)
     found = store.poll(walk.ship("S1").to("Q7"), send=False)
-    assert types_of(found) == []
+    assert found.told[["event_type", "held"]].to_numpy().tolist() == [["order_dispatched", "unmapped_status"]]
     assert found.withdrawn.empty
     assert types_of(store.poll(walk.to("C"))) == ["order_dispatched"]
+    assert store.types == ["order_picking", "order_dispatched"]
+
+
+def test_an_unmapped_status_of_which_all_is_cancelled_withdraws_what_waits() -> None:
+    """Q4: evidence cancels, whatever the code may mean."""
+    store, walk = Store(), picked(1)
+    store.poll(walk, send=False)
+    found = store.poll(walk.move("PK", "CC").to("Q7", cancel_code="CU"))
+    assert found.withdrawn["reason"].tolist() == ["the order is cancelled"]
+    assert found.told[["event_type", "held"]].to_numpy().tolist() == [["order_cancelled", "unmapped_status"]]
+
+
+def test_an_unknown_division_keeps_the_events_back_until_it_has_a_store() -> None:
+    """Q3: an event tells the store."""
+    store = Store()
+    assert store.poll(picked(1), store="").told["held"].tolist() == ["unknown_division"]
+    assert store.sent == []
+    found = store.poll(picked(1))
+    assert properties_of(found, "order_picking")["store"] == "uk"
+    assert store.types == ["order_picking"]
+
+
+def test_a_hold_is_not_released_by_a_code_that_nobody_knows() -> None:
+    store, walk = Store(), Walk(1).to("H", hold_code="CR")
+    store.poll(walk)
+    assert types_of(store.poll(walk.to("Q7"))) == []
+    assert types_of(store.poll(walk.to("O", hold_code=""))) == ["order_hold_released"]
+
+
+def test_an_order_that_never_goes_tells_nothing_and_withdraws_what_waits() -> None:
+    """Q3: as one whose division is no longer marketed."""
+    store, walk = Store(), picked(1)
+    store.poll(walk, send=False)
+    found = store.poll(walk.ship("S1"), excluded=True)
+    assert types_of(found) == []
+    assert found.withdrawn["reason"].tolist() == ["the order never goes to Ometria"]
 
 
 def test_a_guest_is_known_by_the_address_and_nobody_by_nothing() -> None:
@@ -293,17 +349,14 @@ def test_a_guest_is_known_by_the_address_and_nobody_by_nothing() -> None:
 
 
 def test_sizes_and_colours_are_what_people_call_them() -> None:
-    walk = picked(1)
-    goods = walk.orders.lines.assign(size="XL", colour="Midnight")[["size", "colour"]]
-    (line,) = properties_of(events_of(walk, goods=goods), "order_picking")["lines"]
+    (line,) = properties_of(events_of(picked(1), size="XL", colour="Midnight"), "order_picking")["lines"]
     assert (line["size"], line["colour"]) == ("XL", "Midnight")
 
 
 @pytest.mark.parametrize("letter", ["X", "ø"])
 def test_properties_that_would_be_too_long_lose_lines_and_say_how_many(letter: str) -> None:
     walk = picked(*[1] * 24)
-    goods = walk.orders.lines.assign(size="S", colour=letter * 5)[["size", "colour"]]
-    (payload,) = events_of(walk, goods=goods).told["payload"]
+    (payload,) = events_of(walk, size="S", colour=letter * 5).told["payload"]
     properties = orjson.loads(payload)["properties"]
     assert violations("custom_event", payload) == []
     assert len(properties["lines"]) + properties["more_lines"] == 24

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,12 +12,23 @@ import pandas as pd
 
 from bc_ometria.blue_cherry import TenantProfile, typed_rows
 from bc_ometria.mapping.assemble import Orders, assemble
-from bc_ometria.mapping.events import MEMORY, Events, Warehouse, events, nothing_remembered
-from bc_ometria.mapping.lifecycle import Lifecycle, Reason, Reasons, lifecycle
+from bc_ometria.mapping.events import MEMORY, Events, events, nothing_remembered
+from bc_ometria.mapping.lifecycle import Lifecycle, lifecycle
 from bc_ometria.ometria.payloads import violations
+from bc_ometria.rules import Rules
+from bc_ometria.rules.lifecycle import CancelReason, Reason, Reasons, ReturnReason, Warehouse
 from bc_ometria.sandbox.blue_cherry.encoding import encode, unpack
 from bc_ometria.sandbox.changes import Change, Write
-from bc_ometria_tests.mapping.examples import ORDER_PARTS, TIME_ZONE, Row, amounts, header, line, mirror
+from bc_ometria_tests.mapping.examples import (
+    ORDER_PARTS,
+    TIME_ZONE,
+    Row,
+    amounts,
+    header,
+    line,
+    mirror,
+    without_catalogue,
+)
 
 CLAIMS = {
     "O": "placed",
@@ -30,25 +42,30 @@ CLAIMS = {
     "R": "refunded",
 }
 REASONS = Reasons(
-    hold={"CR": Reason("credit check"), "AD": Reason("address to be checked"), "FR": Reason("fraud check")},
+    hold={
+        "CR": Reason(meaning="credit check"),
+        "AD": Reason(meaning="address to be checked"),
+        "FR": Reason(meaning="fraud check"),
+    },
     cancel={
-        "CU": Reason("no longer wanted", by="customer"),
-        "NS": Reason("out of stock", by="house"),
-        "FR": Reason("fraud", by="house"),
+        "CU": CancelReason(meaning="no longer wanted", by="customer"),
+        "NS": CancelReason(meaning="out of stock", by="house"),
+        "FR": CancelReason(meaning="fraud", by="house"),
     },
     returned={
-        "FIT": Reason("does not fit"),
-        "DMG": Reason("damaged"),
-        "MIND": Reason("changed their mind"),
-        "LATE": Reason("came too late"),
-        "EX": Reason("exchange", exchange=True),
+        "FIT": ReturnReason(meaning="does not fit"),
+        "DMG": ReturnReason(meaning="damaged"),
+        "MIND": ReturnReason(meaning="changed their mind"),
+        "LATE": ReturnReason(meaning="came too late"),
+        "EX": ReturnReason(meaning="exchange", exchange=True),
     },
 )
 WAREHOUSES = {
-    "0010": Warehouse("Leeds", "GB"),
-    "0020": Warehouse("Dublin", "IE"),
-    "POE": Warehouse("port of entry", real=False),
+    "0010": Warehouse(name="Leeds", country="GB"),
+    "0020": Warehouse(name="Dublin", country="IE"),
+    "POE": Warehouse(name="port of entry", real=False),
 }
+RULES = Rules.load().model_copy(update={"reasons": REASONS, "warehouses": WAREHOUSES})
 START = datetime(2026, 11, 20, 9, 30)  # noqa: DTZ001 - Blue Cherry's times are naive local ones
 
 
@@ -144,7 +161,9 @@ class Walk:
         rows["orders"] = [header(**(self.header | {"last_mod": str(self.now)}))]
         rows["order_lines"] = self.rows
         rows["order_stages"] = [
-            stamp | {"pkey": 9, "fkey": 100 + n, "rec_type": kind, "bucket": n, "quantity": pieces}
+            stamp
+            | {"pkey": 9, "fkey": 100 + n, "rec_type": kind, "bucket": n, "quantity": pieces}
+            | {"trans_date": str(self.moved_at.get((n, kind), "NaT")) if self.timed else "NaT"}
             for n, stages in self.stages.items()
             for kind, pieces in stages.items()
             if pieces
@@ -160,15 +179,7 @@ class Walk:
 
     @property
     def orders(self) -> Orders:
-        return self._timed(assemble(mirror(self.frames), [self.number]))
-
-    def _timed(self, orders: Orders) -> Orders:
-        """With the times of stages, as ``assemble`` may one day give them."""
-        if self.timed:
-            for kind in ("PK", "CC", "CH"):
-                times = [self.moved_at.get((n, kind), "NaT") for n in orders.lines["line_num"]]
-                orders.lines[f"{kind}_at"] = np.array(times, dtype="datetime64[us]")
-        return orders
+        return assemble(mirror(self.frames), [self.number])
 
     @property
     def life(self) -> Lifecycle:
@@ -228,17 +239,27 @@ class Store:
         return [record["event_type"] for record in self.records.values() if record["state"] == "waiting"]
 
 
-def events_of(walk: Walk, memory: pd.DataFrame | None = None, **options: Any) -> Events:
+def events_of(
+    walk: Walk,
+    memory: pd.DataFrame | None = None,
+    *,
+    rules: Rules = RULES,
+    store: str = "uk",
+    excluded: bool = False,
+    **catalogue: str,
+) -> Events:
+    """The events of a walk; ``catalogue``: what ``size`` and ``colour`` of its lines are called."""
     orders = walk.orders
-    settings: dict[str, Any] = {"reasons": REASONS, "warehouses": WAREHOUSES} | options
+    orders = replace(orders, lines=orders.lines.assign(**catalogue))
     return events(
         orders,
-        lifecycle(orders, claims_of(orders), settings["reasons"]),
+        lifecycle(orders, claims_of(orders), rules.reasons),
         nothing_remembered() if memory is None else memory,
         changed_at=orders.headers["changed_at"],
-        stores=["uk"] * len(orders),
+        stores=[store] * len(orders),
+        excluded=np.full(len(orders), excluded),
+        rules=rules,
         time_zone=TIME_ZONE,
-        **settings,
     )
 
 
@@ -267,4 +288,4 @@ def assembled(changes: Iterable[Change], profile: TenantProfile) -> Orders:
 
 
 def _typed(part: str, packed: Sequence[bytes], profile: TenantProfile) -> pd.DataFrame:
-    return typed_rows(part, [orjson.loads(unpack(row)) for row in packed], profile).frame
+    return without_catalogue(part, typed_rows(part, [orjson.loads(unpack(row)) for row in packed], profile).frame)

@@ -7,8 +7,16 @@ import pytest
 
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.rules import DEFAULT_FOLDER, Rules, RulesError, rules_file
+from bc_ometria.rules.lifecycle import CANCELLED, CLAIMS, COMING, EVENT_TYPES, LEAVING, STATES
+from bc_ometria.sandbox import online_retail
+from bc_ometria.sandbox.apparel.catalogue import KNOWN_DIVISIONS, LOCATIONS
+from bc_ometria.sandbox.apparel.lives import HOLD_CODES, RETURN_REASONS
+from bc_ometria.sandbox.running import RULES
 
-FILES = ("attributes", "channels", "divisions", "ometria", "owners", "phones", "statuses")
+FILES = (
+    "attributes", "channels", "divisions", "ometria", "owners", "phones", "reasons", "statuses", "thresholds",
+    "warehouses",
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -37,9 +45,54 @@ def refusal(folder: Path) -> str:
 def test_every_file_of_the_project_loads() -> None:
     assert {path.stem for path in DEFAULT_FOLDER.glob("*.yaml")} == {*FILES, "tenant"}
     rules = Rules.load()
-    assert sorted(rules.statuses.ord_status) == sorted("OHAPBSCXR")  # the reference tenant's list, whole
     assert {code for code, channel in rules.channels.items() if channel.send} == {"W", "R"}
     assert TenantProfile.load(rules_file("tenant", None)).time_zone == "Europe/London"
+
+
+TENANTS = sorted(RULES)
+
+
+@pytest.mark.parametrize("tenant", TENANTS)
+def test_every_state_and_every_event_of_an_order_is_mapped(tenant: str) -> None:
+    """F3: no state without a status in Ometria, and no event that is left out unseen."""
+    rules = Rules.load(RULES[tenant]).statuses
+    assert set(rules.states) == set(STATES)
+    assert rules.event_types == set(EVENT_TYPES)
+    assert {event for events in (*COMING.values(), *LEAVING.values()) for event in events} == set(EVENT_TYPES)
+    for state, rule in rules.states.items():
+        assert rule.events == COMING[state]
+        assert rule.leaving == LEAVING.get(state, ())
+        assert not (state in CANCELLED and rule.is_valid)
+
+
+def test_every_code_of_the_reference_tenant_is_mapped() -> None:
+    """F3, Q3: the codes that contracts/blue_cherry.md and the generated retailer know, and no other."""
+    rules = Rules.load(RULES["apparel"])
+    assert sorted(rules.statuses.ord_status) == sorted("OHAPBSCXR")
+    assert {rule.claim for rule in rules.statuses.ord_status.values()} <= set(CLAIMS)
+    assert set(rules.reasons.hold) == set(HOLD_CODES)
+    assert set(rules.reasons.cancel) == {"CU", "FR", "NS"}
+    assert set(rules.reasons.returned) == {*RETURN_REASONS, "EX"}
+    assert {code for code, reason in rules.reasons.returned.items() if reason.exchange} == {"EX"}
+    assert set(rules.divisions) == set(KNOWN_DIVISIONS)
+    assert {code: warehouse.country or "" for code, warehouse in rules.warehouses.items()} == {
+        code: country for code, _, _, country in LOCATIONS
+    }
+    assert {code for code, warehouse in rules.warehouses.items() if not warehouse.real} == {"POE", "FOB"}
+
+
+def test_every_code_of_the_real_orders_is_mapped_or_ignored_with_a_reason() -> None:
+    """A credit note is a refund in Ometria, by the tenant's own map."""
+    rules = Rules.load(RULES["online-retail"])
+    served = (online_retail.FULFILLED, online_retail.CANCELLATION)
+    no_orders = (online_retail.STOCK_ADJUSTMENT, online_retail.BAD_DEBT)
+    statuses = rules.statuses.ord_status
+    assert set(statuses) == {how.status for how in (*served, *no_orders)}
+    assert {code for code, rule in statuses.items() if rule.ignore} == {how.status for how in no_orders}
+    credited = rules.statuses.states[statuses[online_retail.CANCELLATION.status].claim]
+    assert (credited.status, credited.is_valid) == ("refunded", False)
+    assert online_retail.LOCATION in rules.warehouses
+    assert online_retail.DIVISION in rules.divisions
 
 
 def test_codes_are_text_and_keep_their_zeros(folder: Path) -> None:
@@ -48,28 +101,45 @@ def test_codes_are_text_and_keep_their_zeros(folder: Path) -> None:
     assert list(Rules.load(folder).divisions) == ["010", "NO"]
 
 
-_OPEN = "O: {status: open, is_valid: true, meaning"
-_WHOLLY = "wholly_cancelled: {status: cancelled, is_valid: false"
+_OPEN = "O: {claim: placed, meaning"
+_PLACED = "placed: {status: placed, is_valid: true, meaning"
+_BY_HOUSE = "cancelled_by_house: {status: cancelled, is_valid: false"
+_PICKING = "events: [order_picking]"
+_CHANGED_MIND = "CU: {by: customer, meaning"
+_LONDON = '"0010": {name: London, country: GB}'
 _IE = '"300": {store: ie, currency: EUR, country: IE, brand: Outlet, marketing: true}'
 _WEB = "W: {channel: online, send: true"
 _REDUCED = '{owner: Ecommerce, severity: report, meaning: "an order was'
 _TOTALS = "totals_differ:\n  {owner: Operations"
-_EITHER = "give either status and is_valid, or ignore with a reason"
+_EITHER = "give either claim, or ignore with a reason"
 
 
 @pytest.mark.parametrize(
     ("name", "old", "new", "field", "says"),
     [
-        ("statuses", _OPEN, "O: {status: open, is_valid: perhaps, meaning", "ord_status.O.is_valid", "boolean"),
-        ("statuses", _OPEN, "O: {status: open, valid: true, meaning", "ord_status.O.valid", "allowed: meaning, status"),
-        ("statuses", _OPEN, "O: {status: open, meaning", "ord_status.O", _EITHER),
-        ("statuses", _OPEN, "O: {ignore: never, status: open, is_valid: true, meaning", "ord_status.O", _EITHER),
+        ("statuses", _OPEN, "O: {claim: open, meaning", "ord_status.O.claim", "allowed: 'placed', 'on_hold'"),
+        ("statuses", _OPEN, "O: {status: open, meaning", "ord_status.O.status", "allowed: meaning, claim, ignore"),
+        ("statuses", _OPEN, "O: {meaning", "ord_status.O", _EITHER),
+        ("statuses", _OPEN, "O: {ignore: never, claim: placed, meaning", "ord_status.O", _EITHER),
         ("statuses", _OPEN, 'O: {ignore: "", meaning', "ord_status.O.ignore", "at least 1"),
         ("statuses", "  O: {", f"  {'O' * 17}: {{", f"ord_status.{'O' * 17}", "at most 16"),
         ("statuses", "  H: {", "  O: {", "ord_status.O", "a second time"),
-        # A cancelled order goes with all its pieces: as a valid one it would be revenue (Q4).
-        ("statuses", _WHOLLY, _WHOLLY.replace("false", "true"), "wholly_cancelled.is_valid", "allowed: False"),
-        ("statuses", _WHOLLY, "wholly_cancelled: {ignore: no", "wholly_cancelled.ignore", "allowed: meaning, status"),
+        ("statuses", _PLACED, _PLACED.replace("true", "perhaps"), "states.placed.is_valid", "boolean"),
+        ("statuses", _PLACED, _PLACED.replace("is_valid: true, ", ""), "states.placed.is_valid", "is missing"),
+        ("statuses", _PLACED, _PLACED.replace("d: {", "d: {ignore: no, "), "states.placed.ignore", "allowed: meaning"),
+        ("statuses", "  picking: {", "  parked: {", "states.parked", "allowed: 'placed', 'on_hold'"),
+        ("statuses", _PICKING, "events: [order_parked]", "states.picking.events.0", "allowed: 'order_cancelled'"),
+        ("reasons", _CHANGED_MIND, "CU: {meaning", "cancel.CU.by", "is missing"),
+        ("reasons", _CHANGED_MIND, "CU: {by: shop, meaning", "cancel.CU.by", "allowed: 'customer' or 'house'"),
+        ("reasons", "exchange: true", "exchange: one", "returned.EX.exchange", "boolean"),
+        ("reasons", "returned:\n", "refunded:\n", "refunded", "allowed: hold, cancel, returned"),
+        ("warehouses", _LONDON, '"0010": {name: London}', "0010", "a real warehouse needs a country"),
+        ("warehouses", _LONDON, _LONDON.replace("GB", "UK1"), "0010.country", "[A-Z]{2}"),
+        ("warehouses", _LONDON, _LONDON.replace("London", '""'), "0010.name", "at least 1"),
+        ("thresholds", "warn: {age_h: 24,", "warn: {age_h: 0,", "open_exceptions.warn.age_h", "greater than 0"),
+        ("thresholds", "fail: 20}", "fail: 200}", "fill_rates.fail", "less than or equal to 100"),
+        ("thresholds", "weeks: 4, ", "", "fill_rates.weeks", "is missing"),
+        ("divisions", _IE, _IE.replace("{", f"{{channel: {'x' * 33}, "), "300.channel", "at most 32"),
         ("divisions", _IE, _IE.replace("EUR", "euro"), "300.currency", "[A-Z]{3}"),
         ("divisions", _IE, _IE.replace("store: ie, ", ""), "300.store", "is missing"),
         ("divisions", _IE, _IE.replace("store: ie", f"store: {'x' * 33}"), "300.store", "at most 32"),
@@ -86,8 +156,11 @@ _EITHER = "give either status and is_valid, or ignore with a reason"
         ("ometria", "push_per_s: 8", "push_per_s: 0", "limits.push_per_s", "greater than or equal to 1"),
         ("ometria", "collection: bluecherry", "collection: optin:sms", "collection", "[a-z0-9_-]"),
         ("ometria", "read_back_after: 1", "read_back_after: soon", "read_back_after", "number"),
+        ("ometria", "cliff_min: 240", "cliff_min: 0", "cliff_min", "greater than 0"),
         ("owners", _REDUCED, _REDUCED.replace("Ecommerce", "IT"), "reduced_lines.owner", "'Marketing', 'Ecommerce'"),
         ("owners", _REDUCED, _REDUCED.replace("report", "low"), "reduced_lines.severity", "'hold' or 'report'"),
+        ("owners", "wait_min: 60", "wait_min: -1", "incomplete_order.wait_min", "greater than or equal to 0"),
+        ("owners", "lasts_h: 168", "lasts_h: 0", "event_too_late.lasts_h", "greater than 0"),
     ],
 )
 def test_a_broken_file_is_refused_with_line_field_and_what_is_allowed(
@@ -97,6 +170,56 @@ def test_a_broken_file_is_refused_with_line_field_and_what_is_allowed(
     (line,) = (line for line in refusal(folder).splitlines() if f": {field}: " in line)
     assert line.startswith(f"{path}:{number}: ")
     assert says in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        # A cancelled order goes with all its pieces: as a valid one it would be revenue (Q4).
+        (_BY_HOUSE, _BY_HOUSE.replace("false", "true"), "states.cancelled_by_house.is_valid must be false"),
+        (f"  {_PLACED}", "  # was: {", "states.placed is missing"),
+        (
+            _PLACED,
+            _PLACED.replace("{", "{events: [order_picking], "),
+            "order_picking is no event of states.placed.events",
+        ),
+        (
+            "leaving: [back_order_released]",
+            "leaving: [order_hold_released]",
+            "order_hold_released is no event of states.back_ordered.leaving (allowed: back_order_released)",
+        ),
+        (
+            "status: exchanged\n    is_valid: true\n    events: [order_part_refunded, order_refunded]",
+            "status: exchanged\n    is_valid: true\n    events: [order_part_refunded]",
+            "order_refunded is missing in states.exchanged.events, and stands in another state",
+        ),
+    ],
+)
+def test_states_that_do_not_fit_together_are_refused(folder: Path, old: str, new: str, says: str) -> None:
+    """The fault is between states, so it is told of the file as a whole."""
+    path, _ = altered(folder, "statuses", old, new)
+    first = path.read_text(encoding="utf-8").splitlines().index("ord_status:") + 1
+    assert refusal(folder) == f"{path}:{first}: the file: {says}"
+
+
+def test_an_event_that_is_left_out_of_all_its_states_is_not_sent(folder: Path) -> None:
+    """P5: which events there are is the retailer's choice."""
+    path = folder / "statuses.yaml"
+    text = path.read_text(encoding="utf-8")
+    assert text.count(", tracking_added]") == 2
+    path.write_text(text.replace(", tracking_added]", "]"), encoding="utf-8")
+    assert set(EVENT_TYPES) - Rules.load(folder).statuses.event_types == {"tracking_added"}
+
+
+def test_a_place_that_is_no_building_needs_no_country(folder: Path) -> None:
+    (folder / "warehouses.yaml").write_text("EXW: {name: Ex works, real: false}\n", encoding="utf-8")
+    assert not Rules.load(folder).warehouses["EXW"].real
+
+
+def test_a_tenant_without_codes_for_reasons_says_so_by_an_empty_section(folder: Path) -> None:
+    (folder / "reasons.yaml").write_text("hold: {}\n", encoding="utf-8")
+    reasons = Rules.load(folder).reasons
+    assert (reasons.hold, reasons.cancel, reasons.returned) == ({}, {}, {})
 
 
 def test_a_missing_field_is_told_at_the_block_that_lacks_it(folder: Path) -> None:
@@ -152,8 +275,14 @@ def test_owners_of_a_tenant_name_every_code(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "old", "new"),
     [
-        ("statuses", "O: {status: open,", "O: {status: placed,"),
-        ("statuses", "R: {status: returned, is_valid: false", "R: {status: returned, is_valid: true"),
+        ("statuses", "O: {claim: placed", "O: {claim: allocated"),
+        ("statuses", "placed: {status: placed", "placed: {status: open"),
+        ("statuses", "refunded: {status: refunded, is_valid: false", "refunded: {status: refunded, is_valid: true"),
+        ("statuses", ", events: [order_picking]", ""),
+        ("reasons", 'changed their mind"}\n  FR', 'no longer wanted"}\n  FR'),
+        ("reasons", ", exchange: true", ""),
+        ("warehouses", "name: London", "name: Croydon"),
+        ("divisions", "brand: Outlet,", "brand: Outlet, channel: outlet,"),
         ("divisions", "store: ie", "store: IE"),
         ("divisions", 'marketing: true}\n"200"', 'marketing: false}\n"200"'),
         ("channels", "R: {channel: store", "R: {channel: till"),
@@ -176,10 +305,14 @@ def test_the_version_follows_what_can_change_a_record(folder: Path, name: str, o
         ("ometria", "push_per_s: 8", "push_per_s: 4"),
         ("ometria", "read_back_after: 1", "read_back_after: 30"),
         ("ometria", "read_back_until: 900", "read_back_until: 60"),
+        ("ometria", "cliff_min: 240", "cliff_min: 120"),
+        ("owners", "wait_min: 60", "wait_min: 30"),
+        ("owners", "lasts_h: 168", "lasts_h: 24"),
+        ("thresholds", "weeks: 4", "weeks: 6"),
         ("owners", _TOTALS, _TOTALS.replace("Operations", "Ecommerce")),
         ("owners", "add up to different totals", "do not add up"),
         ("owners", "correct one of the two in Blue Cherry", "ask the warehouse"),
-        ("statuses", "# What each ord_status", "# What every ord_status"),
+        ("statuses", "# The life of an order.", "# An order's life."),
     ],
 )
 def test_the_version_stays_where_no_record_can_change(folder: Path, name: str, old: str, new: str) -> None:

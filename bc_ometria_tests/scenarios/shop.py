@@ -32,14 +32,22 @@ RESOURCES = (
 )  # fmt: skip
 """What customers and orders are made of."""
 
+CATALOGUE = ("styles", "style-colors", "sizes", "upcs")
+
+STAGES = ("OP", "RS", "PK", "IN", "CC", "CH", "RT")
+UNTIL_IT_LEAVES = ("PK", "RS", "OP")
+"""The stages of a piece that is still in the warehouse, the last one first."""
+
 ACCOUNT = """\
 collection: bluecherry
 discount_sign: positive
 limits: {push_per_s: 1000, other_per_s: 1000, erasure_per_min: 1000, merge_per_min: 1000}
+cliff_min: 10000000
 read_back_after: 0
 read_back_until: 900
 """
-"""An account whose plan sets no limit and that shows at once what it was sent."""
+"""An account whose plan sets no limit, that shows at once what it was sent, and whose journeys take events of any age:
+the shop lives in the past."""
 
 
 def customer(code: str = "00000001", **columns: Value) -> Row:
@@ -104,7 +112,7 @@ def line(number: str, at: int = 1, pieces: int = 2, price: str = "50.00", **colu
 def stage(number: str, at: int = 1, pieces: int = 2, rec_type: str = "OP", **columns: Value) -> Row:
     """Where the pieces of that line are."""
     return {
-        "pkey": int(number) * 1000 + at * 10 + ("OP", "PK", "IN", "CC", "CH").index(rec_type),
+        "pkey": int(number) * 1000 + at * 10 + STAGES.index(rec_type),
         "fkey": int(number) * 100 + at,
         "ord_num": number,
         "rec_type": rec_type,
@@ -114,6 +122,38 @@ def stage(number: str, at: int = 1, pieces: int = 2, rec_type: str = "OP", **col
         "total_qty": pieces,
         **columns,
     }
+
+
+def pieces_of(document: str, number: str, at: int, pieces: int, **columns: Value) -> Row:
+    """The pieces of that line in a shipment or in a return."""
+    return {
+        "pkey": int(document) * 100 + at,
+        "fkey": int(document),
+        "ord_num": number,
+        "line_num": at,
+        "division": "100",
+        "style": f"STYLE{at:03d}",
+        "color_code": "NAV",
+        "size03_qty": pieces,
+        "total_qty": pieces,
+        **columns,
+    }
+
+
+@dataclass(frozen=True)
+class Told:
+    """A custom event as Ometria was sent it."""
+
+    id: str
+    type: str
+    at: str
+    properties: dict[str, Any]
+
+    @property
+    def lines(self) -> list[tuple[str, str, str, int]]:
+        """Product, size, colour and quantity of each line."""
+        names = ("product", "size", "colour", "quantity")
+        return [tuple(line[name] for name in names) for line in self.properties.get("lines", [])]
 
 
 @dataclass
@@ -154,6 +194,83 @@ class Shop:
         self.write("order-lines", *(line(number, at, count) for at, count in enumerate(pieces, 1)))
         self.write("order-stages", *(stage(number, at, count) for at, count in enumerate(pieces, 1)))
 
+    def edit(self, resource: str, pkey: int, **columns: Value) -> None:
+        """A row as it was but for these columns."""
+        (row,) = self.sandbox.blue_cherry.rows(resource, pkey=pkey)
+        self.write(resource, {**row, "last_mod": None, **columns})
+
+    def mark(self, number: str, **columns: Value) -> None:
+        """The header of an order says something else."""
+        self.edit("orders", int(number), **columns)
+
+    def move(self, number: str, target: str, pieces: Mapping[int, int], sources: Sequence[str] = ()) -> None:
+        """Book so many pieces of each line, by line number, to a stage, from the first of ``sources`` that has them.
+        The row of a stage that falls to zero stays."""
+        for at, count in pieces.items():
+            rows = self.sandbox.blue_cherry.rows("order-stages", ord_num=number)
+            held = {row["rec_type"]: row["total_qty"] for row in rows if row["fkey"] == int(number) * 100 + at}
+            now = {target: held.get(target, 0) + count}
+            if sources:
+                source = next(name for name in sources if held.get(name, 0) >= count)
+                now[source] = held[source] - count
+            self.write(
+                "order-stages", *(stage(number, at, left, name, trans_date=self.now) for name, left in now.items())
+            )
+
+    def reserve(self, number: str, pieces: Mapping[int, int]) -> None:
+        self.move(number, "RS", pieces, ["OP"])
+
+    def pick(self, number: str, pieces: Mapping[int, int]) -> None:
+        self.move(number, "PK", pieces, ["RS", "OP"])
+
+    def cancel(self, number: str, pieces: Mapping[int, int], by: str = "CC") -> None:
+        """The customer (``CC``) or the house (``CH``) cancels so many pieces of each line."""
+        self.move(number, by, pieces, ["OP", "RS", "PK"])
+
+    def ship(self, number: str, parcel: str, pieces: Mapping[int, int], **columns: Value) -> None:
+        """A parcel leaves: its documents, and its pieces invoiced."""
+        self.move(number, "IN", pieces, UNTIL_IT_LEAVES)
+        document = {"pkey": int(parcel), "ship_num": parcel, "ord_num": number, "division": "100", "location": "0010"}
+        self.write("shipments", {**document, "ship_date": self.now, "ship_via": "DPD", **columns})
+        self.write("shipment-lines", *(pieces_of(parcel, number, at, count) for at, count in pieces.items()))
+
+    def void(self, number: str, parcel: str) -> None:
+        """A parcel did not leave after all: its pieces are picked ones again."""
+        rows = self.sandbox.blue_cherry.rows("shipment-lines", ord_num=number)
+        pieces = {row["line_num"]: row["total_qty"] for row in rows if row["fkey"] == int(parcel)}
+        self.edit("shipments", int(parcel), void_ok="Y")
+        self.move(number, "PK", pieces, ["IN"])
+
+    def refund(
+        self, number: str, document: str, pieces: Mapping[int, int], reason: str = "FIT", price: int = 50
+    ) -> None:
+        """Pieces come back and are paid back: the documents, and the pieces counted as returned."""
+        self.move(number, "RT", pieces)
+        of_return = {"pkey": int(document), "ret_num": document, "ord_num": number, "division": "100"}
+        total = Decimal(price * sum(pieces.values()))
+        self.write("returns", {**of_return, "ret_date": self.now, "reason_code": reason, "refund_total": total})
+        self.write(
+            "return-lines",
+            *(
+                pieces_of(document, number, at, count, refund_amt=Decimal(price * count))
+                for at, count in pieces.items()
+            ),
+        )
+
+    def describe(self, *styles: str, division: str = "100") -> None:
+        """Styles in the catalogue, in navy and in the sizes S, M and L."""
+        keys = {"division": division}
+        self.write("sizes", {"pkey": 1, "size_code": "SML", "sz02": "S", "sz03": "M", "sz04": "L"})
+        for at, style in enumerate(styles, int(division)):
+            self.write("styles", {"pkey": at, **keys, "style": style, "style_name": "Coat", "size_code": "SML"})
+            colour = {"pkey": at, **keys, "style": style, "color_code": "NAV", "color_name": "Navy"}
+            self.write("style-colors", colour)
+
+    @property
+    def now(self) -> datetime:
+        """Blue Cherry's present: local time without an offset."""
+        return self.sandbox.blue_cherry.now()
+
     def at(self, moment: str) -> None:
         """Set Blue Cherry's clock, as ``2026-01-06 10:00``."""
         self.sandbox.clock.set(datetime.fromisoformat(f"{moment}+00:00"))
@@ -185,6 +302,22 @@ class Shop:
         account = self.sandbox.account
         account.settle()
         return {str(id): shelf[id] for shelf in account.contacts.values() for id in shelf}
+
+    def events(self, number: str) -> list[Told]:
+        """The custom events that Ometria was sent of an order, as often and in the order in which they were."""
+        account = self.sandbox.account
+        account.settle()
+        records = {id: held[-1].record for (_, id), held in account.events.items()}
+        sent = [records[id] for push in account.pushes for id in push.ids if id in records]
+        return [
+            Told(each["id"], each["event_type"], each["timestamp"], each["properties"])
+            for each in sent
+            if each["properties"]["order"] == number
+        ]
+
+    def told(self, number: str) -> list[str]:
+        """The types of these events."""
+        return [event.type for event in self.events(number)]
 
     # Dagster and the database
 
@@ -222,19 +355,54 @@ class Shop:
             )
             return {tuple(row) for row in rows}
 
+    def exceptions(self, code: str) -> list[dict[str, Any]]:
+        """All exceptions of a code, open or closed, by record."""
+        query = "SELECT * FROM bc_ometria.exceptions WHERE code = :code ORDER BY record_id, field"
+        with self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(text(query), {"code": code}).mappings()]
+
+    def waiting_events(self, number: str) -> dict[str, str]:
+        """The events of an order that Ometria was not sent, by type: their state, and their reason if any."""
+        query = (
+            "SELECT e.event_type, o.state, o.reason FROM bc_ometria.order_events e "
+            "JOIN bc_ometria.outbox o ON o.record_type = 'custom_event' AND o.record_id = e.record_id "
+            "WHERE e.ord_num = :number AND o.state NOT IN ('sent', 'accepted') ORDER BY e.at"
+        )
+        with self.engine.connect() as connection:
+            rows = connection.execute(text(query), {"number": number})
+            return {row.event_type: f"{row.state}: {row.reason}" if row.reason else row.state for row in rows}
+
+    def change(self, statement: str, **values: Any) -> None:
+        """Change the database by hand, to have something be older than it is."""
+        with self.engine.begin() as connection:
+            connection.execute(text(statement), values)
+
+    def let_pass(self, hours: float) -> None:
+        """Every open exception is so many hours older."""
+        self.change(
+            "UPDATE bc_ometria.exceptions SET first_seen = first_seen - make_interval(secs => :seconds) WHERE is_open",
+            seconds=3600 * hours,
+        )
+
+    def rule(self, file: str, section: str, **codes: str) -> None:
+        """Add codes to a rules file in force, below a key of it; at its end, where ``section`` is blank."""
+        path = self.rules_folder / file
+        known = (path if path.exists() else DEFAULT_FOLDER / file).read_text()
+        indent = "  " if section else ""
+        added = "".join(f"{indent}{code}: {rule}\n" for code, rule in codes.items())
+        path.write_text(known.replace(f"{section}:\n", f"{section}:\n{added}", 1) if section else known + added)
+
     def map_status(self, **codes: str) -> None:
         """Add codes of ``ord_status`` to the rules in force."""
-        known = (DEFAULT_FOLDER / "statuses.yaml").read_text()
-        added = "".join(f"  {code}: {rule}\n" for code, rule in codes.items())
-        (self.rules_folder / "statuses.yaml").write_text(known.replace("ord_status:\n", f"ord_status:\n{added}"))
+        self.rule("statuses.yaml", "ord_status", **codes)
 
 
 def empty(sandbox: Sandbox) -> None:
-    """Take all customers and orders out of both systems, as on the day the shop opens."""
+    """Take all customers, orders and products out of both systems, as on the day the shop opens."""
     sandbox.clock.set(OPENING)
     sandbox.account.settings = Settings(limits=False)
     sandbox.account.reset()
-    for resource in RESOURCES:
+    for resource in (*RESOURCES, *CATALOGUE):
         rows = list(sandbox.blue_cherry.rows(resource))
         sandbox.blue_cherry.apply(Delete(resource, row["pkey"]) for row in rows)
     httpx.delete(f"{sandbox.blue_cherry_url}/_control/faults").raise_for_status()
@@ -277,8 +445,9 @@ def table(evaluation: dg.AssetCheckEvaluation, name: str) -> list[dict[str, Any]
 
 def metadata(result: dg.ExecuteInProcessResult, *key: str) -> dict[str, Any]:
     """What the materialisation of an asset reported."""
-    (event,) = result.asset_materializations_for_node("__".join(key))
-    return {name: value.value for name, value in event.metadata.items()}
+    events = [event.materialization for event in result.get_asset_materialization_events()]
+    (materialization,) = (each for each in events if each.asset_key == dg.AssetKey(key))
+    return {name: value.value for name, value in materialization.metadata.items()}
 
 
 def everything_dagster_keeps(instance: dg.DagsterInstance, run_ids: Collection[str]) -> str:

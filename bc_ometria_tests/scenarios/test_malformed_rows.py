@@ -92,10 +92,11 @@ def test_a_row_that_turns_bad_keeps_the_order_in_ometria_as_it_was(shop: Shop) -
     shop.order("0000001001")
     shop.sync()
     shop.at("2026-01-05 10:00")
+    shop.cancel("0000001001", {1: 2})
     shop.raw("orders", header("0000001001", ord_status="X"), ord_total="one hundred")
     shop.sync()
     assert shop.states() == {"0000001001": "held: invalid_field"}
-    assert shop.orders()["0000001001"]["status"] == "open"
+    assert shop.orders()["0000001001"]["status"] == "placed"
     shop.at("2026-01-05 10:30")
     shop.write("orders", header("0000001001", ord_status="X"))
     shop.sync()

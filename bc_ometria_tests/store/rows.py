@@ -8,12 +8,23 @@ from typing import Any
 from sqlalchemy import Engine, text
 
 from bc_ometria.blue_cherry.rows import TypedRows, typed_rows
+from bc_ometria.sandbox.changes import Value
 from bc_ometria.store import mirror
 from bc_ometria.store.mirror import Written
 from bc_ometria.store.schema import SCHEMA
 from bc_ometria_tests.blue_cherry.tenant import AT, LINE, ORDER, PROFILE, served
 
-EXAMPLES = {"orders": ORDER, "order_lines": LINE}
+_GOODS = {name: LINE[name] for name in ("division", "style", "color_code")}
+
+EXAMPLES: dict[str, dict[str, Value]] = {
+    "orders": ORDER,
+    "order_lines": LINE,
+    "styles": {"division": _GOODS["division"], "style": _GOODS["style"], "size_code": "EU", "currency": "GBP"},
+    "style_colors": _GOODS | {"color_name": "Black"},
+    "sizes": {"size_code": "EU", "sz03": "36", "sz05": "40"},
+    "upcs": _GOODS | {"bucket": 3, "upc": "5012345678900"},
+}
+"""An order, its line of two sizes, and what the catalogue says about that."""
 
 
 def later(minutes: int) -> datetime:
