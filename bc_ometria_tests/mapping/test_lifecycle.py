@@ -1,9 +1,11 @@
 """The state of orders and lines rests on evidence; the header's status is a claim (P22, F3, P11)."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,8 +14,11 @@ from bc_ometria.blue_cherry import TenantProfile
 from bc_ometria.mapping.assemble import REC_TYPES, assemble
 from bc_ometria.mapping.lifecycle import Lifecycle, lifecycle
 from bc_ometria.mapping.money import per_order, totals_apart
+from bc_ometria.mapping.orders import claims_of as claims_of_orders
+from bc_ometria.rules import Rules
 from bc_ometria.rules.lifecycle import CLAIMS as EVERY_CLAIM
 from bc_ometria.rules.lifecycle import STATES
+from bc_ometria.sandbox import online_retail
 from bc_ometria.sandbox.apparel import Apparel
 from bc_ometria_tests.mapping.examples import NOON, Row, line, mirror, order, order_rows, stage
 from bc_ometria_tests.mapping.walking import REASONS, Walk, assembled, claims_of
@@ -303,3 +308,23 @@ def test_the_generated_retailer_has_no_state_that_is_unexplained(profile: Tenant
     assert trailing.sum() <= shop.happened["status trails"]
     assert set(life.orders["unmapped_hold"]) == {"", "ZZ"}
     assert set(life.orders["unmapped_cancel"]) == set(life.orders["unmapped_return"]) == {""}
+
+
+def test_the_real_orders_have_no_state_that_is_unexplained(profile: TenantProfile, sample_of_real_orders: Path) -> None:
+    """A C invoice is in Ometria a refund that is no revenue (docs/online-retail.md); stock and bad debts never go."""
+    rules = Rules.load(Path(online_retail.__file__).parent / "tenants" / "online_retail")
+    orders = assembled(online_retail.changes(sample_of_real_orders), profile)
+    claims = claims_of_orders(orders, rules)
+    life = lifecycle(orders, claims, rules.reasons)
+    status = orders.headers["ord_status"]
+    states = pd.crosstab(status, life.orders["state"])
+    assert {code: row[row > 0].index.tolist() for code, row in states.iterrows()} == {
+        "C": ["dispatched"],
+        "X": ["cancelled_by_customer"],
+        "W": ["unmapped"],
+        "D": ["unmapped"],
+    }
+    assert {code for code, rule in rules.statuses.ord_status.items() if rule.ignore} == {"W", "D"}
+    assert not life.orders["claim_against_evidence"].any()
+    refund = rules.statuses.states["cancelled_by_customer"]
+    assert (refund.status, refund.is_valid) == ("refunded", False)
