@@ -30,15 +30,27 @@ keeps nothing back but the events that are held for it; one that no rule knows i
 OPEN_EXCEPTIONS = """
 CREATE VIEW bc_ometria.open_exceptions AS
 SELECT e.code, c.owner, c.severity, e.record_type, e.record_id, e.field, e.detail, e.division, e.value, e.currency,
-    e.first_seen, e.last_seen, e.times_seen, coalesce(b.events, 0) AS blocked_events,
+    e.first_seen, e.last_seen, e.times_seen, b.blocked_events,
     coalesce(e.first_seen + make_interval(mins => c.wait_min) > now(), false) AS is_waiting
 FROM bc_ometria.exceptions e
 LEFT JOIN bc_ometria.exception_codes c ON c.code = e.code
-LEFT JOIN (
-    SELECT code, record_type, record_id, field, count(*) AS events FROM bc_ometria.blocked_events GROUP BY 1, 2, 3, 4
-) b ON b.code = e.code AND b.record_type = e.record_type AND b.record_id = e.record_id AND b.field = e.field
+CROSS JOIN LATERAL (
+    SELECT count(*) AS blocked_events
+    FROM (
+        SELECT record_id FROM bc_ometria.order_events WHERE e.record_type = 'order' AND ord_num = e.record_id
+        UNION ALL
+        SELECT record_id FROM bc_ometria.order_events WHERE e.record_type = 'contact' AND customer = e.record_id
+        UNION ALL
+        SELECT record_id FROM bc_ometria.order_events WHERE e.record_type = 'custom_event' AND record_id = e.record_id
+    ) v
+    JOIN bc_ometria.outbox o ON o.record_type = 'custom_event' AND o.record_id = v.record_id
+    WHERE (o.state = 'wanted' OR o.state = 'held' AND o.reason <> 'event_too_late')
+        AND (c.severity IS DISTINCT FROM 'report' OR o.reason = e.code)
+) b
 WHERE e.is_open AND NOT e.is_mended
 """
+"""Counts the same events as the other view, exception by exception and by index: a plan that joined the two would be
+chosen by statistics, which a table that was just filled does not have yet."""
 
 
 def upgrade() -> None:
