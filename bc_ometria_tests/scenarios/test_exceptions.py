@@ -1,4 +1,4 @@
-"""P11, P15, P19: what is open has an owner, an age and a value, is never called complete, and closes by itself."""
+"""P11, P12, P15, P19: what is open has an owner, an age and a value, is never called complete, and closes by itself."""
 
 from typing import Any
 
@@ -114,3 +114,26 @@ def test_many_held_orders_are_a_debt_by_their_value(opened: Shop) -> None:
     check = evaluations(shop.sync())[YOUNG_AND_SMALL]
     assert (check.passed, check.severity.value) == (False, "WARN")
     assert check.description == "The oldest is 0 min old, at stake 900.00 EUR, 1,050.00 GBP: more than 1,000 GBP"
+
+
+def test_a_fill_rate_that_falls_is_shown_with_field_division_count_and_masked_examples(opened: Shop) -> None:
+    """P12: of thirty customers twelve have no telephone number, where before all had one; then it is mended."""
+    shop = opened
+    before = [customer(f"000001{at:02d}", division="200", last_mod="2025-12-20 10:00:00") for at in range(30)]
+    now = [customer(f"000002{at:02d}", division="200") for at in range(30)]
+    numberless = [row | {"phone": ""} for row in now[:12]]
+    shop.write("customers", *before, *numberless, *now[12:])
+    check = evaluations(shop.sync())["ometria/contacts:fill_rates_hold"]
+    assert (check.passed, check.severity.value) == (False, "ERROR")
+    (fallen,) = table(check, "fallen")
+    shown = ("division", "attribute", "now", "before", "fell by", "rows without")
+    assert [fallen[name] for name in shown] == ["200", "phone", "60.0 %", "100.0 %", 40.0, 12]
+    examples = fallen["examples"].split(", ")
+    assert {example.removeprefix("…") for example in examples} <= {row["customer"][-4:] for row in numberless}
+    assert set(shop.states("contact").values()) == {"confirmed"}, "they go all the same"
+
+    shop.at("2026-01-05 10:00")
+    shop.write("customers", *now[:12])
+    check = evaluations(shop.sync())["ometria/contacts:fill_rates_hold"]
+    assert check.passed
+    assert shop.open_exceptions() == set()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bc_ometria_tests.scenarios.shop import MONDAY, TUESDAY, Shop, customer, header, line, stage
+from bc_ometria_tests.scenarios.shop import MONDAY, TUESDAY, Shop, customer, header, line
 
 ONE, TWO, THREE, FOUR = "0000003001", "0000003002", "0000003003", "0000003004"
 LONDON, MANCHESTER = "0010", "0020"
@@ -88,6 +88,7 @@ def test_three_lines_in_two_parcels_from_two_warehouses_with_a_back_order(opened
     pushes = shop.pushes
     assert all(shop.redo(day).success for day in (MONDAY, TUESDAY))
     assert shop.pushes == pushes
+    assert shop.orders()[ONE]["status"] == "dispatched", "Monday's rows were the older ones"
 
 
 def test_several_changes_between_two_polls_are_told_as_the_path(opened: Shop) -> None:
@@ -228,19 +229,3 @@ def test_what_goes_backwards_updates_the_order_and_repeats_no_event(opened: Shop
     assert [shop.told(number) for number in numbers] == told
     assert shop.sandbox.account.counts.event_repeats == 0
     assert shop.open_exceptions() == set()
-
-
-def test_a_day_done_again_sends_nothing_and_takes_nothing_back(opened: Shop) -> None:
-    """P20, truth 2 and 3: Monday's version was read before Tuesday's."""
-    shop = opened
-    shop.order(ONE)
-    shop.pick(ONE, {1: 2})
-    shop.sync()
-    shop.at("2026-01-06 10:00")
-    shop.ship(ONE, "0000000501", {1: 2}, tracking="A")
-    shop.sync()
-    shop.write("order-stages", stage(ONE, 1, 0, "PK"))
-    pushed = shop.pushed
-    assert shop.redo(MONDAY).success
-    assert shop.pushed == pushed
-    assert shop.orders()[ONE]["status"] == "dispatched"
