@@ -13,7 +13,7 @@ import pandas as pd
 
 from bc_ometria.mapping.assemble import Orders
 from bc_ometria.mapping.facts import Found
-from bc_ometria.mapping.lookup import instants, look_up, utc_texts
+from bc_ometria.mapping.lookup import amounts, instants, look_up, utc_texts
 from bc_ometria.mapping.told import kind_of
 from bc_ometria.rules import Rules
 from bc_ometria.rules.lifecycle import EVENT_TYPES, Reason
@@ -126,8 +126,8 @@ def _money(frame: pd.DataFrame, headers: pd.DataFrame) -> list[dict[str, Any]]:
     if "refunded" not in frame:
         return [{}] * len(frame)
     currency = headers["currency"].to_numpy(dtype=object)[frame["order"].to_numpy()].tolist()
-    amounts = (frame["refunded"].to_numpy() / 100).tolist()
-    return [{"refunded": amount, "currency": code} for amount, code in zip(amounts, currency, strict=True)]
+    refunded = amounts(frame["refunded"].to_numpy())
+    return [{"refunded": amount, "currency": code} for amount, code in zip(refunded, currency, strict=True)]
 
 
 def _lines(kind: Found, names: Names) -> Iterator[dict[str, Any]]:
