@@ -80,6 +80,12 @@ def first_rows(part: pd.DataFrame, orders: int) -> np.ndarray:
     return np.searchsorted(part["order"].to_numpy(), np.arange(orders + 1))
 
 
+def sums(of_rows: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Sums of a value of each row, per order, with ``first`` as ``first_rows`` gives it; 0 for one without rows."""
+    running = np.r_[0, np.cumsum(of_rows)]
+    return running[first[1:]] - running[first[:-1]]
+
+
 def _positions(frame: pd.DataFrame, numbers: pd.Index) -> np.ndarray:
     return numbers.get_indexer(pd.Index(frame["ord_num"].to_numpy(dtype=object)))
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from bc_ometria.mapping.assemble import REC_TYPES, Orders, first_rows
+from bc_ometria.mapping.assemble import REC_TYPES, Orders, first_rows, sums
 from bc_ometria.mapping.lookup import look_up
 from bc_ometria.mapping.money import totals_apart, what_is_left
 from bc_ometria.mapping.papers import Papers, parcels_of, refunded_pieces, refunds_of
@@ -114,8 +114,7 @@ def lifecycle(orders: Orders, claims: Sequence[str] | np.ndarray, reasons: Reaso
     position, first = lines["order"].to_numpy(), first_rows(lines, len(orders))
 
     def per_order(of_lines: np.ndarray) -> np.ndarray:
-        running = np.r_[0, np.cumsum(of_lines)]
-        return running[first[1:]] - running[first[:-1]]
+        return sums(of_lines, first)
 
     parcels, refunds = parcels_of(orders), refunds_of(orders)
     claim = _codes(claims, len(orders))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bc_ometria.mapping.assemble import Orders, first_rows
+from bc_ometria.mapping.assemble import Orders, first_rows, sums
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,7 @@ def what_is_left(orders: Orders) -> tuple[LineMoney, OrderMoney]:
 
 def per_order(orders: Orders, of_lines: np.ndarray) -> np.ndarray:
     """Sums of a value of each line, per order; 0 for an order without lines."""
-    first = first_rows(orders.lines, len(orders))
-    running = np.r_[0, np.cumsum(of_lines)]
-    return running[first[1:]] - running[first[:-1]]
+    return sums(of_lines, first_rows(orders.lines, len(orders)))
 
 
 def _cancelled(orders: Orders) -> np.ndarray:
