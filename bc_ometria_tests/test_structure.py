@@ -65,7 +65,7 @@ LAYERS: dict[str, set[str]] = {
     # What joins them.
     "config": {"blue_cherry", "rules"},
     "resources": {"blue_cherry", "config", "ometria", "rules", "store"},
-    "delivery": {"ometria", "store"},
+    "delivery": {"ometria", "rules", "store"},
     "checks": {"assets", "config", "resources", "rules", "store"},
     "automation": {"assets", "blue_cherry", "config", "resources", "store"},
     "assets": {"automation", "blue_cherry", "checks", "delivery", "mapping", "ometria", "resources", "rules", "store"},

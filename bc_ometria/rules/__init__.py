@@ -86,6 +86,13 @@ class AccountLimits(Rule):
     merge_per_min: Annotated[int, Field(ge=1)]
 
 
+class Pace(Rule):
+    """How many events of one type may start journeys within how many minutes (``contracts/ometria.md``)."""
+
+    contacts: Annotated[int, Field(ge=1)] = 1000
+    minutes: Annotated[float, Field(gt=0)] = 5
+
+
 class Account(Rule):
     """The Ometria account, and the readings its documentation leaves open; seconds where a time is meant."""
 
@@ -95,6 +102,15 @@ class Account(Rule):
     cliff_min: Annotated[float, Field(gt=0)]
     read_back_after: Annotated[float, Field(ge=0)]
     read_back_until: Annotated[float, Field(gt=0)]
+    read_back_lists: bool = True
+    read_back_sample: Annotated[float, Field(gt=0, le=1)] = 1
+    parents_wait_min: Annotated[float, Field(ge=0)] = 30
+    pace: Pace = Pace()
+    resend_unknown_events: bool = False
+    history_after_h: Annotated[float, Field(gt=0)] = 48
+    fill_wait_s: Annotated[float, Field(ge=0)] = 1
+    queue_reserve: Annotated[int, Field(ge=0)] = 10_000
+    payload_days: Annotated[int, Field(ge=1)] = 90
 
 
 class ExceptionCode(Rule):
@@ -136,11 +152,22 @@ class FillRateThresholds(Rule):
     fail: Annotated[float, Field(gt=0, le=100)]
 
 
+class GuardThresholds(Rule):
+    """From where on a change is out of proportion (P6): records, percent, rows, and a factor of the usual size."""
+
+    least: Annotated[int, Field(ge=1)]
+    orders_become_invalid: Annotated[float, Field(gt=0, le=100)]
+    contacts_change_consent: Annotated[float, Field(gt=0, le=100)]
+    extract_least: Annotated[int, Field(ge=1)]
+    extract_times: Annotated[float, Field(gt=1)]
+
+
 class Thresholds(Rule):
     """When what is open becomes a warning, and when a failure."""
 
     open_exceptions: ExceptionThresholds
     fill_rates: FillRateThresholds
+    guard: GuardThresholds
 
 
 class _Divisions(RootModel[dict[Code, Division]]): ...
@@ -197,7 +224,7 @@ class Rules(Rule):
         content = self.model_dump_json(
             exclude={
                 "exceptions": {"__all__": {"owner", "meaning", "action", "wait_min", "lasts_h", "ages"}},
-                "account": {"limits", "read_back_after", "read_back_until", "cliff_min"},
+                "account": Account.model_fields.keys() - {"collection", "discount_sign"},
                 "thresholds": True,
             }
         )

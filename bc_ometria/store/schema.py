@@ -1,6 +1,7 @@
 """The tables, in a PostgreSQL schema of their own. Alembic migrations in ``migrations/`` create them."""
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     Boolean,
     Column,
@@ -188,6 +189,7 @@ touched = Table(
     Column("kind", Text, primary_key=True),
     Column("key", Text, primary_key=True),
     Column("at", BigInteger, Identity(always=True), nullable=False),
+    _instant("seen_at", nullable=False, server_default=func.now()),
     comment="orders and customers of which a row changed, until they are assembled and mapped again",
 )
 
@@ -200,6 +202,7 @@ sales_orders = Table(
     Column("customer", Text, nullable=False),
     Column("changed_at", DateTime(timezone=False)),
     Column("placed_at", DateTime(timezone=False)),
+    _instant("seen_at"),
     _instant("assembled_at", nullable=False, server_default=func.now()),
     Column("mapped_version", Text),
     Index("sales_orders_customer", "customer"),
@@ -218,25 +221,40 @@ outbox = Table(
     Column("record_id", Text, primary_key=True),
     Column("state", Text, nullable=False),
     Column("reason", Text, nullable=False, server_default=""),
+    Column("lane", Text, nullable=False, server_default="live"),
     Column("payload", Text),
     Column("wanted_version", Text),
     Column("in_flight_version", Text),
     Column("sent_version", Text),
     Column("proved_version", Text),
+    Column("approved_version", Text),
+    Column("repaired_version", Text),
+    Column("standing", Text, nullable=False, server_default=""),
+    Column("sent_standing", Text),
     Column("attempts", Integer, nullable=False, server_default="0"),
     _instant("next_attempt", nullable=False, server_default=func.now()),
     _instant("leased_until"),
     Column("request_id", Text),
     _instant("changed_at"),
+    _instant("seen_at"),
     _instant("queued_at", nullable=False, server_default=func.now()),
     _instant("accepted_at"),
     _instant("confirmed_at"),
     Index(
-        "outbox_waiting",
+        "outbox_due",
+        "lane",
         "record_type",
         "next_attempt",
         "record_id",
         postgresql_where=text("state = 'wanted'"),
+    ),
+    Index(
+        "outbox_changing",
+        "lane",
+        "record_type",
+        "standing",
+        "sent_standing",
+        postgresql_where=text("state = 'wanted' AND sent_standing IS NOT NULL"),
     ),
     Index("outbox_unproved", "record_type", "accepted_at", postgresql_where=text("state = 'sent'")),
     Index(
@@ -262,6 +280,61 @@ order_events = Table(
     Index("order_events_ord_num", "ord_num"),
     Index("order_events_customer", "customer"),
     comment="what the custom events of the outbox tell; each goes after its order, its contact and those before it",
+)
+
+call_budget = Table(
+    "call_budget",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("taken", ARRAY(DateTime(timezone=True)), nullable=False, server_default="{}"),
+    _instant("closed_until"),
+    comment="when the latest calls of each kind were made by any process, and until when none may be",
+)
+
+ometria_account = Table(
+    "ometria_account",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=text("true")),
+    Column("queue_limit", Integer),
+    Column("queue_remaining", Integer),
+    _instant("queue_seen_at"),
+    Column("refusal", Text),
+    _instant("refused_at"),
+    Column("newest_error", Text),
+    comment="what Ometria last said of its queue and of the key, and the newest entry of its errors ring that was read",
+)
+
+lane_stops = Table(
+    "lane_stops",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("lane", Text, nullable=False),
+    Column("record_type", Text, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("records", Integer, nullable=False),
+    _instant("stopped_at", nullable=False, server_default=func.now()),
+    _instant("ended_at"),
+    Column("ended_by", Text),
+    Index(
+        "lane_stops_open",
+        "lane",
+        "record_type",
+        "cause",
+        unique=True,
+        postgresql_where=text("ended_at IS NULL"),
+    ),
+    comment="lanes of which nothing is sent: paused by a person, or stopped by the guard until a person approves",
+)
+
+extracts = Table(
+    "extracts",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    _instant("at", primary_key=True, server_default=func.clock_timestamp()),
+    Column("rows", Integer, nullable=False),
+    Column("known_rows", Integer, nullable=False),
+    comment="how many rows each reading of what is new gave, and how many of the same window the mirror knew before",
 )
 
 live_since = Table(
