@@ -9,10 +9,11 @@ from bc_ometria.assets.delivery import delivered_contacts, delivered_order_event
 from bc_ometria.assets.mirror import mirror_assets
 from bc_ometria.assets.ometria import ometria_contacts, ometria_orders
 from bc_ometria.assets.sales import sales_orders
-from bc_ometria.automation.jobs import check_what_is_open, live_sync
-from bc_ometria.automation.schedules import hourly_checks
-from bc_ometria.automation.sensors import live_sensor
-from bc_ometria.checks import ageing, fill_rates, open_now
+from bc_ometria.automation.approve import approve
+from bc_ometria.automation.jobs import bulk_delivery, check_events, check_what_is_open, housekeeping, live_sync
+from bc_ometria.automation.schedules import checks_of_events, hourly_checks, nightly_housekeeping
+from bc_ometria.automation.sensors import bulk_sensor, live_sensor
+from bc_ometria.checks import ageing, cliff, fill_rates, flow, open_now
 from bc_ometria.resources import BlueCherry, Ometria, Scope, Store, Tenant
 
 
@@ -40,10 +41,10 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             delivered_orders,
             delivered_order_events,
         ],
-        asset_checks=[*open_now.checks, *ageing.checks, *fill_rates.checks],
-        jobs=[live_sync, check_what_is_open],
-        schedules=[hourly_checks],
-        sensors=[live_sensor],
+        asset_checks=[*open_now.checks, *ageing.checks, *fill_rates.checks, *flow.checks, *cliff.checks],
+        jobs=[live_sync, bulk_delivery, check_what_is_open, check_events, approve, housekeeping],
+        schedules=[hourly_checks, checks_of_events, nightly_housekeeping],
+        sensors=[live_sensor, bulk_sensor],
         resources={**resources, **(overrides or {})},
     )
 

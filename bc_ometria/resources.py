@@ -1,7 +1,7 @@
 """What the assets work with: the two systems, the store, the rules, and how much of a partition a run takes."""
 
 from datetime import datetime, timedelta
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 import dagster as dg
@@ -11,9 +11,10 @@ from sqlalchemy import Engine
 from bc_ometria.blue_cherry.client import BlueCherryClient
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.config import load_profile, load_rules
-from bc_ometria.ometria.budget import Budget, Limits
+from bc_ometria.delivery.budget import SharedBudget
+from bc_ometria.ometria.budget import Limits
 from bc_ometria.ometria.client import OmetriaClient
-from bc_ometria.rules import AccountLimits, Rules
+from bc_ometria.rules import Rules
 from bc_ometria.store.database import connect, migrate
 
 
@@ -35,14 +36,10 @@ class Ometria(dg.ConfigurableResource):
     base_url: str
     api_key: str = Field(json_schema_extra={"dagster__is_secret": True})
 
-    def client(self, rules: Rules) -> OmetriaClient:
-        return OmetriaClient(self.base_url, self.api_key, budget=_budget(self.base_url, rules.account.limits))
-
-
-@cache
-def _budget(base_url: str, limits: AccountLimits) -> Budget:
-    """One budget for all clients of this process: Ometria counts the calls of the account, not of a client."""
-    return Budget(Limits(**limits.model_dump()))
+    def client(self, rules: Rules, engine: Engine) -> OmetriaClient:
+        """A client whose calls count together with those of every other process on the same store."""
+        budget = SharedBudget(engine, Limits(**rules.account.limits.model_dump()))
+        return OmetriaClient(self.base_url, self.api_key, budget=budget)
 
 
 class Store(dg.ConfigurableResource):
@@ -84,10 +81,10 @@ class Scope(dg.ConfigurableResource):
     only_new: bool = False
 
 
-def live_run_config(log_level: str = "INFO") -> dict[str, Any]:
-    """Run config of a run that takes only what is new; ``log_level`` is for the process's own output."""
+def run_config(*, only_new: bool, log_level: str = "INFO") -> dict[str, Any]:
+    """Run config of a run with that ``Scope``; ``log_level`` is for the process's own output."""
     return {
-        "resources": {"scope": {"config": {"only_new": True}}},
+        "resources": {"scope": {"config": {"only_new": only_new}}},
         "loggers": {"console": {"config": {"log_level": log_level}}},
     }
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import httpx
 import pytest
 from click.testing import CliRunner, Result
@@ -15,10 +16,14 @@ from sqlalchemy import Engine, make_url, text
 
 from bc_ometria.cli import main
 from bc_ometria.config import VARIABLES
+from bc_ometria.delivery.guard import watch
 from bc_ometria.demo.processes import end, start_sandbox
-from bc_ometria.rules import DEFAULT_FOLDER
+from bc_ometria.rules import DEFAULT_FOLDER, Rules
+from bc_ometria.store import stops
 from bc_ometria.store.database import connect, migrate
+from bc_ometria.store.lanes import LANES
 from bc_ometria_tests.scenarios.shop import Shop, customer
+from bc_ometria_tests.store.waiting import OPT_IN, UNCHANGED, VALID_TO_INVALID, fill
 
 ORDER = "0000001001"
 
@@ -51,7 +56,7 @@ def test_every_command_tells_what_it_does_and_explains_its_options(command: str 
     assert told.split("\n")[0] in shown
     if command:
         for option in main.commands[command].params:
-            assert max(option.opts) in shown
+            assert not isinstance(option, click.Option) or max(option.opts) in shown
 
 
 def test_the_main_help_lists_every_command() -> None:
@@ -220,6 +225,75 @@ def test_sync_refuses_broken_rules_before_it_starts_a_run(
     result = run("sync")
     assert result.exit_code == 1
     assert "ord_status.O: give either claim, or ignore with a reason" in result.output
+
+
+# --- approve, pause and resume -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Engine:
+    """The database that the commands take."""
+    monkeypatch.setenv("BC_OMETRIA_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    return engine
+
+
+def test_the_lanes_that_can_be_paused_are_explained() -> None:
+    shown = " ".join(run("pause", "--help").output.split())
+    assert [lane for lane in (*LANES, "all") if f" {lane}" not in shown] == []
+    refused = run("pause", "sideways")
+    assert refused.exit_code == 2
+    assert "'opt_outs'" in refused.output
+
+
+def test_a_lane_is_paused_and_resumed(store: Engine) -> None:
+    """P6: the kill switch."""
+    assert run("approve").output == "No lane is stopped.\n"
+    assert run("pause", "live").output == "Lane live is paused.\n"
+    assert run("pause", "live").output == "Lane live was paused before, and still is.\n"
+    fill(store, 3, "live", **UNCHANGED)
+    told = run("approve").output.splitlines()
+    assert told[0].startswith("Stop 1: lane live, records, paused 20")
+    assert told[1:] == ["  3 wait in the lane: bc-ometria resume live"]
+    assert run("resume", "live").output == "Lane live flows again: what waits in it goes with the next run.\n"
+    again = run("resume", "live")
+    assert again.exit_code == 1
+    assert again.output == "Error: Lane live is not paused.\n"
+
+
+def test_all_lanes_are_paused_and_resumed_at_once(store: Engine) -> None:
+    run("pause", "events")
+    assert run("pause", "all").exit_code == 0
+    assert set(stops.open_stops(store)["lane"]) == set(LANES)
+    assert run("resume", "all").output.count("flows again") == len(LANES)
+    assert stops.open_stops(store).empty
+    nothing = run("resume", "all")
+    assert (nothing.exit_code, nothing.output) == (0, "No lane is paused.\n")
+
+
+def test_what_the_guard_stopped_is_shown_with_its_figures_and_approved(store: Engine) -> None:
+    """P6."""
+    fill(store, 60, "cancellations", **VALID_TO_INVALID, prefix="000")
+    fill(store, 60, "live", **OPT_IN)
+    watch(store, Rules.load().thresholds.guard)
+    told = run("approve").output.splitlines()
+    assert told[0].startswith("Stop 1: lane cancellations, orders, since 20")
+    assert told[1].startswith("  60 of 60 waiting orders that Ometria has would not count as revenue any more: 100 %")
+    assert told[2:4] == ["  revenue: 750.00 GBP", "  statuses: 60 × cancelled"]
+    assert told[4].startswith("  for example: 0000000001, 0000000002, ")
+    assert told[5] == "  60 records, 60 wait in the lane: bc-ometria approve 1"
+    assert "  consents: 60 × email:out sms:unknown → email:in sms:unknown" in told
+    assert run("resume", "cancellations").output == (
+        "Error: Lane cancellations is not paused. The guard has stopped it: `bc-ometria approve 1` lets it go.\n"
+    )
+    assert run("approve", "1", "2").output.splitlines() == [
+        "Stop 1 has ended. 60 records were approved and go with the next run.",
+        "Stop 2 has ended. 60 records were approved and go with the next run.",
+    ]
+    assert watch(store, Rules.load().thresholds.guard) == set()
+    again = run("approve", "1")
+    assert again.exit_code == 1
+    assert "there is nothing to approve" in again.output
 
 
 # --- sandbox and demo ----------------------------------------------------------------------------------------

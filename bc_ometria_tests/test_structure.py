@@ -64,19 +64,20 @@ LAYERS: dict[str, set[str]] = {
     "mapping": {"rules"},
     # What joins them.
     "config": {"blue_cherry", "rules"},
-    "resources": {"blue_cherry", "config", "ometria", "rules", "store"},
+    "resources": {"blue_cherry", "config", "delivery", "ometria", "rules", "store"},
     "delivery": {"ometria", "rules", "store"},
-    "checks": {"assets", "config", "resources", "rules", "store"},
-    "automation": {"assets", "blue_cherry", "config", "resources", "store"},
+    "checks": {"assets", "config", "delivery", "resources", "rules", "store"},
+    "automation": {"assets", "blue_cherry", "checks", "config", "delivery", "resources", "rules", "store"},
     "assets": {"automation", "blue_cherry", "checks", "delivery", "mapping", "ometria", "resources", "rules", "store"},
-    "report": {"store"},
+    "report": {"delivery", "store"},
     "doctor": {"blue_cherry", "config", "ometria", "rules", "store"},
     "home": {"store"},
     # What people start.
     "definitions": {"assets", "automation", "checks", "resources"},
     "demo": {"automation", "config", "definitions", "home", "rules", "store"},
-    "cli": {"automation", "config", "definitions", "demo", "doctor", "home", "report", "rules", "sandbox", "store"},
-}
+    "cli": {"automation", "config", "definitions", "delivery", "demo", "doctor", "home", "ometria", "report",
+            "resources", "rules", "sandbox", "store"},
+}  # fmt: skip
 """Each part of the project and the other parts that it may import. `design.md`'s rules, spelt out."""
 
 

@@ -7,7 +7,7 @@ import httpx
 from sqlalchemy import Engine, text
 
 from bc_ometria.delivery.push import push_waiting
-from bc_ometria.ometria.budget import Budget
+from bc_ometria.ometria.budget import Unlimited
 from bc_ometria.ometria.client import MAX_RECORDS, OmetriaClient
 from bc_ometria.store import outbox
 from benchmarks.speed import Speed, measure
@@ -25,7 +25,7 @@ def run(engine: Engine, ometria_url: str, repetitions: int) -> Speed:
     number = len(_payloads(engine))
 
     def deliver() -> None:
-        with OmetriaClient(f"{ometria_url}/v2", KEY, budget=Budget.unlimited()) as client:
+        with OmetriaClient(f"{ometria_url}/v2", KEY, budget=Unlimited()) as client:
             push_waiting(engine, client, "order")
 
     def begin() -> None:

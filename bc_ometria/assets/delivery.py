@@ -1,50 +1,54 @@
-"""``delivery/…``: what the outbox wants goes to Ometria, contacts before orders, orders before their events; contacts
-and orders are read back."""
+"""``delivery/…``: what the outbox wants goes to Ometria, the most urgent first, and is read back.
+
+Three steps of one way: live contacts go even where the orders of a run could not be read, live orders even where its
+events could not be told; the last step sends whatever is due, bulk too, and waits for the proof.
+"""
 
 import time
+from collections.abc import Callable
+from math import inf
 
 import dagster as dg
+import numpy as np
+import pandas as pd
 
-from bc_ometria.delivery.late import hold_late
-from bc_ometria.delivery.proof import Patience, read_back
-from bc_ometria.delivery.push import Pushed, push_waiting
-from bc_ometria.delivery.refusals import hold_refused
-from bc_ometria.resources import Ometria, Store, Tenant
-from bc_ometria.store import exceptions, order_events
+from bc_ometria.checks.metadata import Cells, table
+from bc_ometria.delivery.dispatch import Delivered, deliver
+from bc_ometria.resources import Ometria, Scope, Store, Tenant
+from bc_ometria.store.lanes import RECORD_TYPES
 
-_SECONDS_OF_A_RUN = 20.0  # how long one run waits for Ometria to show what it accepted
+_BULK_S, _PROVE_S = 20.0, 20.0
+"""How long a live run serves bulk lanes, and waits for Ometria to show what it accepted: the next one goes on, and
+``bulk_delivery`` drains the rest."""
+
+_REPORT_EVERY_S = 10.0  # each line of a log stays in Dagster's database
 
 
 def _deliver(
-    context: dg.AssetExecutionContext, store: Store, ometria: Ometria, tenant: Tenant, record_type: str
+    context: dg.AssetExecutionContext,
+    store: Store,
+    ometria: Ometria,
+    tenant: Tenant,
+    record_types: tuple[str, ...],
+    *,
+    bulk_for: float = 0,
+    prove_for: float = 0,
 ) -> dg.MaterializeResult:
-    account = tenant.rules.account
-    patience = Patience(account.read_back_after, _SECONDS_OF_A_RUN, account.read_back_until)
-
-    def report(pushed: Pushed) -> None:
-        context.log.info(f"{record_type}s: {pushed.accepted} accepted in {pushed.calls} calls")
-
-    with ometria.client(tenant.rules) as client:
-        pushed = push_waiting(store.engine, client, record_type, progress=report)
-        refused = hold_refused(store.engine, client, record_type) if pushed.calls else 0
-        proved = read_back(store.engine, client, record_type, account.collection, patience)
-        refused += hold_refused(store.engine, client, record_type) if proved.open else 0
-    if pushed.problem:
-        context.log.warning(f"{pushed.put_back} records were put back and go again by themselves: {pushed.problem}")
-    if proved.problem:
-        context.log.warning(f"{proved.open} records are not proved yet and are read again: {proved.problem}")
-    return dg.MaterializeResult(
-        metadata={
-            "accepted": pushed.accepted,
-            "calls": pushed.calls,
-            "records_a_call": round(pushed.accepted / pushed.calls, 1) if pushed.calls else 0,
-            "refused": pushed.refused + refused,
-            "put_back": pushed.put_back,
-            "confirmed": proved.confirmed,
-            "drifted": proved.drifted,
-            "not_shown_yet": proved.open,
-        }
-    )
+    with ometria.client(tenant.rules, store.engine) as client:
+        delivered = deliver(
+            store.engine,
+            client,
+            tenant.rules,
+            record_types=record_types,
+            bulk_for=bulk_for,
+            prove_for=prove_for,
+            progress=_reporter(context.log.info),
+        )
+    if put_back := delivered.pushed.put_back.total():
+        context.log.warning(f"{put_back} records were put back and go again by themselves.")
+    for problem in sorted(delivered.pushed.problems | delivered.proved.problems):
+        context.log.warning(problem)
+    return dg.MaterializeResult(metadata=_metadata(delivered))
 
 
 @dg.asset(
@@ -53,12 +57,12 @@ def _deliver(
     group_name="delivery",
     kinds={"ometria"},
     owners=["team:marketing"],
-    description="Contacts sent to Ometria and read back.",
+    description="Live contacts sent to Ometria, opt-outs first, and read back.",
 )
 def delivered_contacts(
     context: dg.AssetExecutionContext, store: Store, ometria: Ometria, tenant: Tenant
 ) -> dg.MaterializeResult:
-    return _deliver(context, store, ometria, tenant, "contact")
+    return _deliver(context, store, ometria, tenant, ("contact",))
 
 
 @dg.asset(
@@ -67,12 +71,12 @@ def delivered_contacts(
     group_name="delivery",
     kinds={"ometria"},
     owners=["team:ecommerce"],
-    description="Orders sent to Ometria, after the contacts, and read back.",
+    description="Live orders sent to Ometria, cancellations first, and read back.",
 )
 def delivered_orders(
     context: dg.AssetExecutionContext, store: Store, ometria: Ometria, tenant: Tenant
 ) -> dg.MaterializeResult:
-    return _deliver(context, store, ometria, tenant, "order")
+    return _deliver(context, store, ometria, tenant, ("contact", "order"))
 
 
 @dg.asset(
@@ -81,35 +85,59 @@ def delivered_orders(
     group_name="delivery",
     kinds={"ometria"},
     owners=["team:marketing"],
-    description="Custom events sent to Ometria, each after its order and contact are confirmed. Ometria shows no "
-    "events, so they are not read back: accepted and not refused is what can be known.",
+    description="Custom events sent to Ometria, each after its order and contact are confirmed, at a pace that its "
+    "journeys take. Ometria shows no events: accepted and not refused is what can be known. Whatever else is due goes "
+    "here too, bulk behind all that is live, and is waited for until Ometria shows it.",
 )
 def delivered_order_events(
-    context: dg.AssetExecutionContext, store: Store, ometria: Ometria, tenant: Tenant
+    context: dg.AssetExecutionContext, store: Store, ometria: Ometria, tenant: Tenant, scope: Scope
 ) -> dg.MaterializeResult:
-    account, record_type = tenant.rules.account, order_events.RECORD_TYPE
+    bulk_for, prove_for = (_BULK_S, _PROVE_S) if scope.only_new else (inf, 10 * _PROVE_S)
+    return _deliver(context, store, ometria, tenant, RECORD_TYPES, bulk_for=bulk_for, prove_for=prove_for)
 
-    def report(pushed: Pushed) -> None:
-        context.log.info(f"events: {pushed.accepted} accepted in {pushed.calls} calls")
 
-    late = hold_late(store.engine)
-    with ometria.client(tenant.rules) as client:
-        pushed = push_waiting(store.engine, client, record_type, progress=report)
-        refused = 0
-        if pushed.calls:
-            time.sleep(account.read_back_after)
-            refused = hold_refused(store.engine, client, record_type)
-    accepted = order_events.accept(store.engine, account.read_back_after)
-    with store.engine.begin() as connection:
-        exceptions.close_mended(connection, record_type)
-    if pushed.problem:
-        context.log.warning(f"{pushed.put_back} events were put back and go again by themselves: {pushed.problem}")
-    return dg.MaterializeResult(
-        metadata={
-            "accepted": accepted,
-            "calls": pushed.calls,
-            "refused": pushed.refused + refused,
-            "put_back": pushed.put_back,
-            "too_late": late,
-        }
-    )
+def _reporter(log: Callable[[str], None]) -> Callable[[Delivered], None]:
+    """Says how far a delivery is, now and then."""
+    said_at = -inf
+
+    def report(delivered: Delivered) -> None:
+        nonlocal said_at
+        if time.monotonic() - said_at >= _REPORT_EVERY_S:
+            said_at = time.monotonic()
+            pushed, proved = delivered.pushed, delivered.proved
+            log(
+                f"{pushed.accepted.total():,} records accepted in {pushed.calls.total():,} calls, "
+                f"{proved.confirmed.total():,} confirmed"
+            )
+
+    return report
+
+
+def _metadata(delivered: Delivered) -> dict[str, dg.MetadataValue | int | float]:
+    pushed, proved = delivered.pushed, delivered.proved
+    accepted, calls = pushed.accepted.total(), pushed.calls.total()
+    found: dict[str, dg.MetadataValue | int | float] = {
+        "accepted": accepted,
+        "calls": calls,
+        "records_a_call": round(accepted / calls, 1) if calls else 0,
+        "refused": pushed.refused.total() + proved.refused.total(),
+        "put_back": pushed.put_back.total(),
+        "confirmed": proved.confirmed.total(),
+        "repaired": proved.repaired.total(),
+        "drifted": proved.drifted.total(),
+        "not_shown_yet": proved.open.total(),
+        "events_too_late": delivered.too_late,
+        "events_of_unknown_outcome": delivered.outcome_unknown,
+    }
+    if pushed.waited_s:
+        for percent in (50, 95):
+            waited = round(float(np.percentile(pushed.waited_s, percent)), 2)
+            found[f"live_seconds_from_outbox_to_accepted_p{percent}"] = waited
+    if delivered.plan is not None and len(delivered.plan.by_type):
+        found["plan_of_events"] = table(_cells(delivered.plan.by_type))
+    return found
+
+
+def _cells(by_type: pd.DataFrame) -> list[Cells]:
+    last = by_type["last_goes_at"].map(lambda at: "" if pd.isna(at) else f"{at:%Y-%m-%d %H:%M} UTC")
+    return by_type.assign(last_goes_at=last).astype(object).to_dict("records")  # type: ignore[return-value]

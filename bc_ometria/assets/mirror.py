@@ -14,8 +14,10 @@ from bc_ometria.blue_cherry.client import BlueCherryClient
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.blue_cherry.rows import TypedRows, typed_rows
 from bc_ometria.blue_cherry.schemas import frame_dtypes
+from bc_ometria.delivery import guard
 from bc_ometria.resources import BlueCherry, Scope, Store, Tenant, day_of
-from bc_ometria.store import mirror
+from bc_ometria.rules import GuardThresholds
+from bc_ometria.store import catalogue, extracts, mirror
 from bc_ometria.store.mirror import Written
 
 OVERLAP = timedelta(minutes=15)
@@ -71,6 +73,24 @@ def capture(
     return sum(write_behind((typed_rows(resource, rows, profile) for rows in batches), write), Written())
 
 
+def capture_news(
+    engine: Engine, blue_cherry: BlueCherryClient, profile: TenantProfile, thresholds: GuardThresholds, resource: str
+) -> tuple[Written, str]:
+    """Read what is new of a resource since its watermark; and what is unusual about how much that was, blank where
+    nothing is.
+
+    The first reading is not judged, and neither is the catalogue: it only describes what orders have.
+    """
+    stamp = mirror.watermark(engine, resource)
+    if stamp is None or resource in catalogue.RESOURCES:
+        since = stamp - OVERLAP if stamp else None
+        return capture(engine, blue_cherry, profile, resource, modified_since=since), ""
+    known = extracts.known_rows(engine, resource, stamp - OVERLAP)
+    written = capture(engine, blue_cherry, profile, resource, modified_since=stamp - OVERLAP)
+    rows = written.rows + written.held
+    return written, guard.judge_reading(engine, thresholds, resource, rows, known, OVERLAP)
+
+
 def capture_orders(
     engine: Engine, blue_cherry: BlueCherryClient, profile: TenantProfile, order_numbers: Sequence[str]
 ) -> None:
@@ -116,12 +136,14 @@ def _mirror_asset(name: str, resources: Sequence[str]) -> dg.AssetsDefinition:
         with blue_cherry.client(tenant.profile) as client:
             for resource in resources:
                 if scope.only_new:
-                    stamp = mirror.watermark(store.engine, resource)
-                    window = {"modified_since": stamp - OVERLAP if stamp else None}
+                    limits = tenant.rules.thresholds.guard
+                    written, unusual = capture_news(store.engine, client, tenant.profile, limits, resource)
+                    if unusual:
+                        context.log.warning(f"{unusual}. What it feeds waits until `bc-ometria approve`.")
                 else:
                     begin, end = day_of(context.partition_key)
                     window = {"modified_since": begin, "modified_before": end}
-                written = capture(store.engine, client, tenant.profile, resource, **window)
+                    written = capture(store.engine, client, tenant.profile, resource, **window)
                 context.log.info(
                     f"{resource}: {written.rows} rows read, {written.changed} changed, {written.held} held"
                 )

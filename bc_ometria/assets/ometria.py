@@ -87,6 +87,7 @@ def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numb
     findings = pd.concat(
         [findings, field_findings(reduced, stake, "reduced_lines"), _violations("order", mapped, stake)]
     )
+    mapped["standing"] = np.where(decisions["is_valid"].to_numpy()[goes.to_numpy()], "valid", "invalid")
     decided = _decided(decisions["ord_num"], decisions["excluded"], mapped, findings, rules)
     decided["changed_at"] = instants(documents["changed_at"], profile.time_zone).array
     happened = events(
@@ -124,7 +125,7 @@ def _told(told: pd.DataFrame, decided: pd.DataFrame, findings: pd.DataFrame, rul
 def _put_orders(engine: Engine, rules: Rules, mapped: _Mapped) -> Queued:
     numbers = mapped.decided["record_id"].tolist()
     with engine.begin() as connection:
-        states = outbox.put(connection, "order", mapped.decided)
+        states = outbox.put(connection, "order", mapped.decided, history_after_h=rules.account.history_after_h)
         exceptions.record(connection, "order", numbers, mapped.findings)
         events_states = order_events.put(connection, numbers, mapped.told, mapped.withdrawn, rules.account.cliff_min)
         exceptions.record(connection, "custom_event", mapped.told["record_id"].tolist(), mapped.event_findings)
@@ -165,7 +166,7 @@ def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custom
     decided = _decided(decisions["customer"], decisions["excluded"], mapped, findings, rules)
     decided["changed_at"] = instants(decisions["changed_at"], profile.time_zone).array
     with engine.begin() as connection:
-        states = outbox.put(connection, "contact", decided)
+        states = outbox.put(connection, "contact", decided, history_after_h=rules.account.history_after_h)
         exceptions.record(connection, "contact", decided["record_id"].tolist(), findings)
         gone = decisions.loc[decisions["excluded"] != "", "customer"]
         if len(gone):
@@ -214,6 +215,7 @@ def _decided(
             "version": of_record["version"].astype(object).where(goes, None).to_numpy(),
             "state": state,
             "reason": reason,
+            "standing": of_record["standing"].astype(object).where(goes, "").to_numpy(),
         }
     )
 

@@ -2,6 +2,9 @@
 
 import dagster as dg
 
+from bc_ometria.resources import Store, Tenant
+from bc_ometria.store import outbox
+
 live_sync = dg.define_asset_job(
     "live_sync",
     selection=dg.AssetSelection.groups("blue_cherry", "sales", "ometria", "delivery"),
@@ -12,6 +15,15 @@ live_sync = dg.define_asset_job(
     tags={"dagster/max_runtime": 3600, "lane": "live"},
 )
 
+bulk_delivery = dg.define_asset_job(
+    "bulk_delivery",
+    selection=dg.AssetSelection.groups("delivery"),
+    executor_def=dg.in_process_executor,
+    description="Sends all that waits in the outbox, bulk and live, until nothing is due. It runs beside live_sync; "
+    "they share the calls that Ometria allows, and the most urgent record gets the next one.",
+    tags={"dagster/max_runtime": 86_400, "lane": "bulk"},
+)
+
 check_what_is_open = dg.define_asset_job(
     "check_what_is_open",
     selection=dg.AssetSelection.all_asset_checks(),
@@ -19,3 +31,30 @@ check_what_is_open = dg.define_asset_job(
     description="All checks and nothing else: what waits, ages or falls changes without any change in Blue Cherry.",
     tags={"dagster/max_runtime": 600},
 )
+
+check_events = dg.define_asset_job(
+    "check_events",
+    selection=dg.AssetSelection.checks(
+        dg.AssetCheckKey(dg.AssetKey(["delivery", "order_events"]), "events_will_be_in_time")
+    ),
+    executor_def=dg.in_process_executor,
+    description="Only whether the events that wait will still start their journeys.",
+    tags={"dagster/max_runtime": 600},
+)
+
+
+@dg.op
+def forget_payloads(context: dg.OpExecutionContext, store: Store, tenant: Tenant) -> None:
+    """Forget the payloads of records that were settled ``payload_days`` ago (rules/ometria.yaml). What is known of them
+    stays: versions, request ids, outcomes and times."""
+    days = tenant.rules.account.payload_days
+    context.add_output_metadata({"payloads_forgotten": outbox.expire_payloads(store.engine, days), "after_days": days})
+
+
+@dg.job(
+    executor_def=dg.in_process_executor,
+    description="What grows and is no longer needed is forgotten.",
+    tags={"dagster/max_runtime": 3600},
+)
+def housekeeping() -> None:
+    forget_payloads()

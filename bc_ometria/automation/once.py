@@ -1,9 +1,9 @@
-"""The live lane, run once in this process, without a daemon."""
+"""The lanes, run once in this process, without a daemon."""
 
 import dagster as dg
 
 from bc_ometria.automation.partitions import change_day
-from bc_ometria.resources import live_run_config
+from bc_ometria.resources import run_config
 
 
 def run_live_sync(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
@@ -14,8 +14,15 @@ def run_live_sync(definitions: dg.Definitions, instance: dg.DagsterInstance) -> 
     return definitions.resolve_job_def("live_sync").execute_in_process(
         instance=instance,
         partition_key=change_day.get_last_partition_key(),
-        run_config=live_run_config(log_level="CRITICAL"),
+        run_config=run_config(only_new=True, log_level="CRITICAL"),
         raise_on_error=False,
+    )
+
+
+def run_bulk_delivery(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Run ``bulk_delivery`` until nothing is due; a failed step does not raise."""
+    return definitions.resolve_job_def("bulk_delivery").execute_in_process(
+        instance=instance, run_config=run_config(only_new=False, log_level="CRITICAL"), raise_on_error=False
     )
 
 

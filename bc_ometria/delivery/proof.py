@@ -1,142 +1,198 @@
 """Read back what was accepted: nothing counts as synced until Ometria has shown it."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from itertools import islice
 from typing import Any
 
 import orjson
 from sqlalchemy import Engine
 
-from bc_ometria.ometria.client import OmetriaClient
-from bc_ometria.ometria.comparison import differences
+from bc_ometria.delivery.refusals import Errors, read_errors
+from bc_ometria.ometria.client import PAGE_SIZE, OmetriaClient
+from bc_ometria.ometria.comparison import differences, opt_outs_of_ometria
 from bc_ometria.ometria.errors import AccessRefused, OmetriaError
-from bc_ometria.store import exceptions, outbox
-from bc_ometria.store.outbox import Sent
+from bc_ometria.rules import Account
+from bc_ometria.store import exceptions, order_events, outbox
+from bc_ometria.store.order_events import RECORD_TYPE as EVENT
+from bc_ometria.store.outbox import Outcome, Sent
 
 _FEW = 4  # up to here single reads cost fewer seconds of the budget than pages that hold other records too
-_OVERDUE = 200  # records that a list did not show, looked up singly in one look before they count as drift
-_CLOCKS_APART = timedelta(minutes=5)  # Ometria's clock may be behind ours
+_ONE_BY_ONE = 200  # records looked up singly in one look: overdue ones, and where the account has no lists
+_MARGIN = timedelta(seconds=2)  # between a record's stamp in a list and the answer to its push
+_CLOCKS_APART = timedelta(minutes=5)  # where Ometria does not tell its time, which may be behind ours
+_SHOWN_FIELDS = 5  # of those that differ, in an exception
+
+Pair = tuple[Sent, dict[str, Any] | None]
+"""A record with what Ometria shows of it."""
 
 
 @dataclass(frozen=True)
 class Proved:
-    """Outcome of reading back: records confirmed, drifted, and not shown yet; ``problem`` says why, if known."""
+    """Outcome of reading back, records by type: ``repaired`` ones differed and go again, ``drifted`` ones differ
+    after their repair, ``open`` ones Ometria has not shown yet. ``problems`` say what kept a look from seeing all."""
 
-    confirmed: int = 0
-    drifted: int = 0
-    open: int = 0
-    problem: str = ""
+    confirmed: Counter[str] = field(default_factory=Counter)
+    accepted: Counter[str] = field(default_factory=Counter)
+    repaired: Counter[str] = field(default_factory=Counter)
+    drifted: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    open: Counter[str] = field(default_factory=Counter)
+    problems: frozenset[str] = frozenset()
+
+    def __add__(self, other: "Proved") -> "Proved":
+        return Proved(
+            self.confirmed + other.confirmed,
+            self.accepted + other.accepted,
+            self.repaired + other.repaired,
+            self.drifted + other.drifted,
+            self.refused + other.refused,
+            other.open,
+            self.problems | other.problems,
+        )
+
+    @property
+    def settled(self) -> int:
+        """How many records came to an end, so that what waits for them may go."""
+        outcomes = (self.confirmed, self.accepted, self.repaired, self.drifted, self.refused)
+        return sum(outcome.total() for outcome in outcomes)
 
 
-@dataclass(frozen=True)
-class Patience:
-    """Seconds: before the first look, of one run, and after which a record that is not there has drifted."""
+@dataclass
+class Prover:
+    """Compares what Ometria shows with what it accepted, one look after the other.
 
-    first_look: float
-    of_a_run: float
-    until_drift: float
-
-
-def read_back(
-    engine: Engine,
-    ometria: OmetriaClient,
-    record_type: str,
-    collection: str,
-    patience: Patience,
-    *,
-    progress: Callable[[Proved], None] = lambda proved: None,
-) -> Proved:
-    """Compare every accepted and unproved record of a type with what Ometria shows.
-
-    Looks again, with growing waits, while records are missing or still old, for at most
-    ``patience.of_a_run`` seconds after they were accepted; what is open then is left to the next run, which looks
-    once and does not wait for it. A record that is missing or
-    different ``patience.until_drift`` seconds after it was accepted becomes drift, an exception with the
-    fields that differ. Raises ``AccessRefused`` where Ometria refuses the key; other failed calls only cost
-    time.
+    The first look goes back to the oldest unproved record; the next ones only to the beginning of the look before.
+    A record that is missing or different ``account.read_back_until`` seconds after it was accepted has drifted: an
+    exception with both values, and one repair.
     """
-    began, wait, proved = time.monotonic(), patience.first_look, Proved()
-    look = _Look(engine, ometria, record_type, collection, patience.until_drift)
-    while outbox.unproved(engine, record_type, 1):
-        time.sleep(wait)
-        confirmed, drifted, problem = look()
-        still_open = outbox.count_unproved(engine, record_type)
-        proved = Proved(proved.confirmed + confirmed, proved.drifted + drifted, still_open, problem)
-        progress(proved)
-        wait = max(2 * wait, 0.25)
-        waited = max(time.monotonic() - began, outbox.seconds_since_newest_unproved(engine, record_type))
-        if waited + wait > patience.of_a_run:
-            break
-    with engine.begin() as connection:
-        exceptions.close_mended(connection, record_type)
-    return proved
-
-
-@dataclass(frozen=True)
-class _Look:
-    """One look at the unproved records of a type: few by id, many by the list of what was updated."""
 
     engine: Engine
     ometria: OmetriaClient
-    record_type: str
-    collection: str
-    until_drift: float
+    account: Account
+    _seen_until: dict[str, datetime] = field(default_factory=dict)
 
-    def __call__(self) -> tuple[int, int, str]:
-        """How many records were confirmed, how many have drifted, and what kept it from seeing all."""
-        confirmed = drifted = 0
+    def look(self) -> Proved:
+        """Read the errors ring, then look once at everything that is unproved.
+
+        Raises ``AccessRefused`` where Ometria refuses the key; other failed calls only cost time.
+        """
+        errors = read_errors(self.engine, self.ometria)
+        proved = Proved(refused=errors.held, problems=_told(errors))
+        for record_type, unproved in outbox.unproved_by_type(self.engine).items():
+            if record_type == EVENT:  # Ometria shows none: accepted and not refused is what can be known
+                taken = order_events.accept(self.engine, self.account.read_back_after)
+                proved += Proved(accepted=Counter({EVENT: taken}))
+            else:
+                proved += self._look_at(record_type, unproved.oldest)
+        still = outbox.unproved_by_type(self.engine)
+        return proved + Proved(open=Counter({each: of_type.records for each, of_type in still.items()}))
+
+    def _look_at(self, record_type: str, oldest: datetime) -> Proved:
+        proved = Proved()
         try:
-            for shown in self._shown():
-                now_confirmed, now_drifted = self._settle(shown)
-                confirmed, drifted = confirmed + now_confirmed, drifted + now_drifted
+            for shown in self._shown(record_type, oldest):
+                proved += self._settle(record_type, shown)
         except AccessRefused:
             raise
         except OmetriaError as error:
-            return confirmed, drifted, str(error)
-        return confirmed, drifted, ""
+            return proved + Proved(problems=frozenset({str(error)}))
+        return proved
 
-    def _shown(self) -> Iterator[list[tuple[Sent, dict[str, Any] | None]]]:
+    def _shown(self, record_type: str, oldest: datetime) -> Iterator[list[Pair]]:
         """Unproved records with what Ometria shows of them, a part at a time."""
-        few = outbox.unproved(self.engine, self.record_type, _FEW + 1)
-        if len(few) <= _FEW:
-            yield self._one_by_one(few)
-            return
-        listed = self._listed(outbox.oldest_unproved(self.engine, self.record_type))
-        while page := {str(shown.get("id")): shown for shown in islice(listed, 250)}:
-            records = outbox.unproved(self.engine, self.record_type, len(page), of=list(page))
-            yield [(record, page[record.record_id]) for record in records]
-        yield self._one_by_one(outbox.unproved(self.engine, self.record_type, _OVERDUE, min_age=self.until_drift))
+        few = outbox.unproved(self.engine, record_type, _FEW + 1)
+        if not self.account.read_back_lists or record_type == "product":
+            yield from self._sampled(record_type)
+        elif len(few) <= _FEW:
+            yield from self._one_by_one(record_type, few)
+        else:
+            began = self._at_ometria(datetime.now(UTC))
+            listed = self._listed(record_type, oldest)
+            while page := {str(shown.get("id")): shown for shown in islice(listed, PAGE_SIZE)}:
+                records = outbox.unproved(self.engine, record_type, len(page), of=list(page))
+                yield [(record, page[record.record_id]) for record in records]
+            self._seen_until[record_type] = began
+            overdue = outbox.unproved(self.engine, record_type, _ONE_BY_ONE, min_age=self.account.read_back_until)
+            yield from self._one_by_one(record_type, overdue)
 
-    def _one_by_one(self, records: Sequence[Sent]) -> list[tuple[Sent, dict[str, Any] | None]]:
-        if self.record_type == "contact":
-            return [(record, self.ometria.contact(self.collection, record.record_id)) for record in records]
-        return [(record, self.ometria.order(record.record_id)) for record in records]
-
-    def _listed(self, accepted_since: datetime) -> Iterator[dict[str, Any]]:
-        since = accepted_since - _CLOCKS_APART
-        if self.record_type == "contact":
-            return self.ometria.contacts(self.collection, since)
+    def _listed(self, record_type: str, oldest: datetime) -> Iterator[dict[str, Any]]:
+        """What Ometria stored since the look before, or since it accepted the oldest unproved record."""
+        since = self._seen_until.get(record_type, self._at_ometria(oldest))
+        since -= _MARGIN if self.ometria.knows_ometria_time else _CLOCKS_APART
+        if record_type == "contact":
+            return self.ometria.contacts(self.account.collection, since)
         return self.ometria.orders(since)
 
-    def _settle(self, shown: Sequence[tuple[Sent, dict[str, Any] | None]]) -> tuple[int, int]:
+    def _at_ometria(self, at: datetime) -> datetime:
+        """Our time by Ometria's clock; where that is ahead our own, in case it was set forward since."""
+        return min(at, self.ometria.ometria_time(at))
+
+    def _sampled(self, record_type: str) -> Iterator[list[Pair]]:
+        """Records of the tenant's sample, one by one; the others end as accepted."""
+        records = outbox.unproved(self.engine, record_type, _ONE_BY_ONE, min_age=self.account.read_back_after)
+        chosen = [record for record in records if _share(record) < self.account.read_back_sample]
+        others = [record for record in records if _share(record) >= self.account.read_back_sample]
+        with self.engine.begin() as connection:
+            outbox.settle(connection, record_type, others, "accepted")
+        yield from self._one_by_one(record_type, chosen)
+
+    def _one_by_one(self, record_type: str, records: Sequence[Sent]) -> Iterator[list[Pair]]:
+        for record in records:
+            yield [(record, self._read(record_type, record.record_id))]
+
+    def _read(self, record_type: str, record_id: str) -> dict[str, Any] | None:
+        if record_type == "contact":
+            return self.ometria.contact(self.account.collection, record_id)
+        return self.ometria.order(record_id) if record_type == "order" else self.ometria.product(record_id)
+
+    def _settle(self, record_type: str, shown: Sequence[Pair]) -> Proved:
         """Write what the comparison says; what differs but is not overdue is left for another look."""
-        drift_before = datetime.now(UTC) - timedelta(seconds=self.until_drift)
+        drift_before = datetime.now(UTC) - timedelta(seconds=self.account.read_back_until)
         equal: list[Sent] = []
-        drifted: dict[str, str] = {}
-        overdue: list[Sent] = []
+        overdue: dict[Outcome, dict[Sent, str]] = {"repair": {}, "drift": {}}
         for record, seen in shown:
-            differing = ["missing"] if seen is None else differences(orjson.loads(record.payload), seen)
-            if not differing:
+            payload = orjson.loads(record.payload)
+            found = differences(payload, seen)
+            if not found:
                 equal.append(record)
             elif record.accepted_at < drift_before:
-                overdue.append(record)
-                drifted[record.record_id] = ", ".join(differing[:10])
-        outbox.settle(self.engine, self.record_type, equal, "confirmed")
-        outbox.settle(self.engine, self.record_type, overdue, "drift")
+                # A repair would send our consent again, over an opt-out that was made at Ometria (P2).
+                outcome: Outcome = "drift" if seen and opt_outs_of_ometria(payload, seen) else "repair"
+                overdue[outcome][record] = "; ".join(map(str, found[:_SHOWN_FIELDS]))
+        states: Counter[str] = Counter()
         with self.engine.begin() as connection:
-            for record_id, fields in drifted.items():
-                exceptions.open_one(connection, "drift", self.record_type, record_id, fields)
-        return len(equal), len(overdue)
+            confirmed = outbox.settle(connection, record_type, equal, "confirmed")
+            exceptions.mend(connection, "drift", record_type, list(confirmed))
+            for outcome, told in overdue.items():
+                settled = outbox.settle(connection, record_type, list(told), outcome)
+                states.update(settled.values())
+                for record, fields in told.items():
+                    if record.record_id in settled:
+                        exceptions.open_one(connection, "drift", record_type, record.record_id, fields)
+        return Proved(
+            confirmed=Counter({record_type: len(confirmed)}),
+            repaired=Counter({record_type: states["wanted"]}),
+            drifted=Counter({record_type: states["drift"]}),
+        )
+
+
+def _share(record: Sent) -> float:
+    """Where in [0, 1) the record stands in its sample: always the same for one version of it."""
+    digest = blake2b(f"{record.record_id} {record.version}".encode(), digest_size=6).digest()
+    return int.from_bytes(digest) / 256**6
+
+
+def _told(errors: Errors) -> frozenset[str]:
+    told = []
+    if errors.wrapped:
+        told.append(
+            "Ometria's errors ring has turned since it was last read: refusals may be lost. Contacts and orders are "
+            "read back all the same; whether it refused events that it accepted meanwhile is not known."
+        )
+    if errors.unnamed:
+        told.append("Ometria refused records without naming them: the read back finds contacts and orders that miss.")
+    return frozenset(told)

@@ -1,34 +1,41 @@
-"""Send what the outbox wants: one type per call, full batches, each record in one call at a time."""
+"""Send what is due: the most urgent first, full calls, each record in one call at a time."""
 
-import random
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
+from bc_ometria.delivery.budget import note_queue
+from bc_ometria.delivery.late import hold_unknown_batch
 from bc_ometria.delivery.refusals import refuse
-from bc_ometria.ometria.client import MAX_RECORDS, OmetriaClient
-from bc_ometria.ometria.errors import AccessRefused, NotReceived, OutcomeUnknown, PayloadRefused, RateLimited
+from bc_ometria.ometria.client import OmetriaClient
+from bc_ometria.ometria.errors import AccessRefused, NotReceived, OmetriaError, OutcomeUnknown, PayloadRefused
 from bc_ometria.store import outbox
-from bc_ometria.store.outbox import Claimed
+from bc_ometria.store.lanes import LIVE
+from bc_ometria.store.order_events import RECORD_TYPE as EVENT
+from bc_ometria.store.outbox import Batch, Claimed
 
-_CONNECTIONS = 4  # Ometria takes some tenths of a second to answer; 8 calls a second need several under way
-_CLAIM = 2 * _CONNECTIONS * MAX_RECORDS
-_LONGEST_WAIT = 900.0  # seconds
-_START_WITHIN = outbox.LEASE_SECONDS / 2  # so that a call, however slow, is over before its records' lease
+_NO_RECORD_IS_TO_BLAME = 10  # refused alone, one after the other and none accepted: the cause is not in them (ours)
+
+_START_WITHIN = outbox.LEASE_SECONDS / 2  # seconds; so that a call, however slow, is over before its records' lease
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What one delivery did. ``put_back`` records go again by themselves; ``problem`` says why, if any."""
+    """What some calls did: records by type. ``put_back`` ones go again by themselves; ``problems`` say why, each kind
+    once; ``waited_s`` is how long live records waited in the outbox until they were accepted. ``suspects`` are records
+    that were refused as the only one of a call, with Ometria's words, and are not held yet."""
 
-    accepted: int = 0
-    refused: int = 0
-    put_back: int = 0
-    calls: int = 0
-    problem: str = ""
+    accepted: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    put_back: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)
+    problems: frozenset[str] = frozenset()
+    waited_s: tuple[float, ...] = ()
+    suspects: tuple[tuple[Claimed, str], ...] = ()
 
     def __add__(self, other: "Pushed") -> "Pushed":
         return Pushed(
@@ -36,88 +43,122 @@ class Pushed:
             self.refused + other.refused,
             self.put_back + other.put_back,
             self.calls + other.calls,
-            other.problem or self.problem,
+            self.problems | other.problems,
+            (self.waited_s + other.waited_s)[-_WAITS_KEPT:],
+            self.suspects + other.suspects,
         )
 
 
-def push_waiting(
-    engine: Engine,
-    ometria: OmetriaClient,
-    record_type: str,
-    *,
-    progress: Callable[[Pushed], None] = lambda pushed: None,
-) -> Pushed:
-    """Send every record of a type that is due; returns when none is, or none of those that were got through.
-
-    Records whose call failed are put back with a growing wait, so they are not due again at once. Raises
-    ``AccessRefused`` where Ometria refuses the key: nothing is marked as bad, all stays wanted.
-    """
-    done = Pushed()
-    with ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="push") as connections:
-
-        def next_calls() -> list[Future[Pushed]]:
-            start_by = time.monotonic() + _START_WITHIN
-            claimed = outbox.claim(engine, record_type, _CLAIM)
-            batches = [claimed[at : at + MAX_RECORDS] for at in range(0, len(claimed), MAX_RECORDS)]
-            return [connections.submit(_push, engine, ometria, record_type, batch, start_by) for batch in batches]
-
-        under_way, is_flowing = next_calls(), False
-        while under_way:
-            # Once records get through, the next are claimed while these are under way: PostgreSQL then keeps no
-            # connection waiting.
-            coming = next_calls() if is_flowing else []
-            now_done = _outcome(under_way)
-            is_flowing = now_done.accepted + now_done.refused > 0
-            done += now_done
-            progress(done)
-            under_way = coming or (next_calls() if is_flowing else [])
-    return done
+_WAITS_KEPT = 1000
 
 
-def _outcome(calls: Sequence[Future[Pushed]]) -> Pushed:
-    """What the calls did, once all are over; raises what the first refused one raised."""
-    refusals = [error for call in calls if (error := call.exception()) is not None]
-    if refusals:
-        raise refusals[0]
-    return sum((call.result() for call in calls), Pushed())
+@dataclass(frozen=True)
+class Push:
+    """Sends batches whose turn has come. ``resend_events``: an event of which no reply came goes again."""
+
+    engine: Engine
+    ometria: OmetriaClient
+    resend_events: bool = False
+
+    def __call__(self, batch: Batch) -> Pushed:
+        """Make the call, and write to the outbox what its reply means for each record.
+
+        Raises ``AccessRefused`` where Ometria refuses the key: nothing is marked as bad, all stays wanted.
+        """
+        start_by = time.monotonic() + _START_WITHIN
+        done = self._push(batch.record_type, batch.records, start_by, has_turn=True)
+        return done if not done.suspects else self._judged(batch.record_type, done)
+
+    def _judged(self, record_type: str, done: Pushed) -> Pushed:
+        """Hold the records that were refused alone; where so many were and none was accepted, send them again."""
+        records, number = [record for record, _ in done.suspects], Counter({record_type: len(done.suspects)})
+        if _is_of_the_account(done):
+            outbox.give_back(self.engine, record_type, records, arrived=False)
+            problem = f"{done.suspects[0][1]} It refuses every record alike, so none is held; all go again later."
+            return replace(done, suspects=(), put_back=done.put_back + number, problems=done.problems | {problem})
+        outbox.acknowledge(self.engine, record_type, records, "")
+        for record, words in done.suspects:
+            refuse(self.engine, record_type, record.record_id, None, words)
+        return replace(done, suspects=(), refused=done.refused + number)
+
+    def _push(self, record_type: str, records: Sequence[Claimed], start_by: float, *, has_turn: bool = False) -> Pushed:
+        made = Counter({record_type: 1})
+        try:
+            payloads = [record.payload for record in records]
+            reply = self.ometria.push(record_type, payloads, start_by=start_by, has_turn=has_turn)
+        except AccessRefused:
+            outbox.give_back(self.engine, record_type, records, arrived=False, counts=False)
+            raise
+        except PayloadRefused as error:
+            if len(records) > 1:
+                return Pushed(calls=made) + self._halves(record_type, records, start_by)
+            return Pushed(calls=made, suspects=((records[0], str(error)),))
+        except NotReceived as error:
+            outbox.give_back(self.engine, record_type, records, arrived=False)
+            return self._put_back(record_type, records, error)
+        except OutcomeUnknown as error:
+            if record_type == EVENT and not self.resend_events:
+                hold_unknown_batch(self.engine, records)
+                return Pushed(calls=made, problems=frozenset({f"{error} Events are not told twice: they are held."}))
+            outbox.give_back(self.engine, record_type, records, arrived=True)
+            return self._put_back(record_type, records, error)
+        note_queue(self.engine, reply.queue_limit, reply.queue_remaining)
+        if not reply.rejected or record_type == EVENT:
+            outbox.acknowledge(self.engine, record_type, records, reply.request_id)
+            return self._accepted(record_type, records, reply.rejected)
+        if reply.rejected < len(records):
+            # Which records it means is not documented. To send the others twice changes nothing in Ometria.
+            return Pushed(calls=made) + self._halves(record_type, records, start_by)
+        outbox.acknowledge(self.engine, record_type, records, reply.request_id)
+        return self._refused(record_type, records, reply.request_id)
+
+    def _halves(self, record_type: str, records: Sequence[Claimed], start_by: float) -> Pushed:
+        """Find the records for which Ometria refuses a call, so that their neighbours go."""
+        middle = len(records) // 2
+        done = self._push(record_type, records[:middle], start_by)
+        if _is_of_the_account(done):
+            outbox.give_back(self.engine, record_type, records[middle:], arrived=False)
+            return done + Pushed(put_back=Counter({record_type: len(records) - middle}))
+        return done + self._push(record_type, records[middle:], start_by)
+
+    def _accepted(self, record_type: str, records: Sequence[Claimed], rejected: int) -> Pushed:
+        problem = f"Ometria counted {rejected} of the {len(records)} events of a call as rejected without naming them"
+        now = datetime.now(UTC)
+        return Pushed(
+            accepted=Counter({record_type: len(records)}),
+            calls=Counter({record_type: 1}),
+            problems=frozenset({problem} if rejected else ()),
+            waited_s=tuple((now - record.queued_at).total_seconds() for record in records if record.lane in LIVE),
+        )
+
+    def _put_back(self, record_type: str, records: Sequence[Claimed], error: OmetriaError) -> Pushed:
+        return Pushed(
+            put_back=Counter({record_type: len(records)}),
+            calls=Counter({record_type: 1}),
+            problems=frozenset({str(error)}),
+        )
+
+    def _refused(self, record_type: str, records: Sequence[Claimed], request_id: str) -> Pushed:
+        """Hold every one of the records, with Ometria's own words where the errors ring has some."""
+        said = self._words(record_type, request_id)
+        for record in records:
+            words = said.get(record.record_id, "Ometria counted it as rejected, and says no more")
+            refuse(self.engine, record_type, record.record_id, request_id, words)
+        return Pushed(refused=Counter({record_type: len(records)}), calls=Counter({record_type: 1}))
+
+    def _words(self, record_type: str, request_id: str) -> dict[str, str]:
+        try:
+            errors = self.ometria.errors()
+        except AccessRefused:
+            raise
+        except OmetriaError:
+            return {}
+        return {
+            error.record_id: error.message
+            for error in errors
+            if error.record_id and error.request_id == request_id and error.record_type in (None, record_type)
+        }
 
 
-def _push(
-    engine: Engine, ometria: OmetriaClient, record_type: str, batch: Sequence[Claimed], start_by: float
-) -> Pushed:
-    try:
-        reply = ometria.push(record_type, [record.payload for record in batch], start_by=start_by)
-    except AccessRefused:
-        outbox.give_back(engine, record_type, batch, after=0, arrived=False)
-        raise
-    except PayloadRefused as error:
-        return _halve(engine, ometria, record_type, batch, start_by, str(error))
-    except RateLimited as error:
-        outbox.give_back(engine, record_type, batch, after=error.retry_after or _wait(batch), arrived=False)
-        return Pushed(put_back=len(batch), calls=1, problem=str(error))
-    except (NotReceived, OutcomeUnknown) as error:
-        arrived = isinstance(error, OutcomeUnknown)
-        outbox.give_back(engine, record_type, batch, after=_wait(batch), arrived=arrived)
-        return Pushed(put_back=len(batch), calls=1, problem=str(error))
-    # Which records a "rejected" count means is not documented: the errors ring and the read back tell.
-    outbox.acknowledge(engine, record_type, batch, reply.request_id)
-    return Pushed(accepted=len(batch), calls=1)
-
-
-def _halve(
-    engine: Engine, ometria: OmetriaClient, record_type: str, batch: Sequence[Claimed], start_by: float, words: str
-) -> Pushed:
-    """Find the record for which Ometria refuses a whole call, so that its neighbours go."""
-    if len(batch) > 1:
-        middle = len(batch) // 2
-        halves = (_push(engine, ometria, record_type, half, start_by) for half in (batch[:middle], batch[middle:]))
-        return sum(halves, Pushed(calls=1))
-    outbox.acknowledge(engine, record_type, batch, "")
-    refuse(engine, record_type, batch[0].record_id, None, words)
-    return Pushed(refused=1, calls=1)
-
-
-def _wait(batch: Sequence[Claimed]) -> float:
-    """Seconds until the next attempt: doubling with each, with jitter so that batches spread."""
-    attempts = min(record.attempts for record in batch)
-    return min(2.0**attempts, _LONGEST_WAIT) * random.uniform(0.5, 1)
+def _is_of_the_account(done: Pushed) -> bool:
+    return len(done.suspects) >= _NO_RECORD_IS_TO_BLAME and not done.accepted

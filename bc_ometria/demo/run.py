@@ -26,7 +26,9 @@ from sqlalchemy import Engine, text
 from bc_ometria.demo import audit
 from bc_ometria.demo.processes import end, start_sandbox
 from bc_ometria.home import settle_in_afresh
+from bc_ometria.store import outbox
 from bc_ometria.store.database import connect, migrate
+from bc_ometria.store.lanes import BULK
 
 FOLDER = Path(".bc_ometria") / "demo"
 _STEPS_A_DAY = 3
@@ -86,12 +88,12 @@ def _sandbox(arguments: list[str]) -> Iterator[dict[str, str]]:
 
 def _live(console: Console, engine: Engine, variables: dict[str, str], steps: list[datetime]) -> list[str]:
     """Live through the steps, a run of ``live_sync`` after each, and on until nothing waits."""
-    from bc_ometria.automation.once import failures, run_live_sync
+    from bc_ometria.automation.once import failures, run_bulk_delivery, run_live_sync
     from bc_ometria.automation.sensors import is_anything_waiting
     from bc_ometria.config import load_rules
     from bc_ometria.definitions import build_defs
 
-    definitions, version = build_defs(), load_rules().version
+    definitions, rules = build_defs(), load_rules()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with (
         dg.DagsterInstance.get() as instance,
@@ -108,10 +110,11 @@ def _live(console: Console, engine: Engine, variables: dict[str, str], steps: li
                 return failures(result)
             progress.advance(task)
         for _ in range(_SETTLING_RUNS):
-            if not is_anything_waiting(engine, version):
+            if not is_anything_waiting(engine, rules):
                 return []
             progress.update(task, description="Waiting until Ometria has shown everything")
-            result = run_live_sync(definitions, instance)
+            is_bulk = outbox.is_any_due(engine, BULK)
+            result = (run_bulk_delivery if is_bulk else run_live_sync)(definitions, instance)
             if not result.success:
                 return failures(result)
     return ["Something still waits to be sent or proved."]

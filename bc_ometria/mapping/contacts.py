@@ -58,7 +58,8 @@ def payloads(
     customers: pd.DataFrame, decisions: pd.DataFrame, goes: np.ndarray, rules: Rules, time_zone: str
 ) -> pd.DataFrame:
     """The payloads of the customers marked in ``goes``: columns ``record_id``, ``payload`` (JSON bytes) and
-    ``version`` (32 hex characters of a hash of it).
+    ``version`` (32 hex characters of a hash of it), and ``standing``: what it says of consent, as ``email:in sms:out``
+    (``in``, ``out`` or ``unknown``).
 
     Id and ``customer_id`` are the customer code, never the e-mail address. Where Blue Cherry says nothing
     about e-mail or text-message consent, no key for it is sent and the record is marked ``@merge``, so that
@@ -106,8 +107,9 @@ def payloads(
         if properties:
             contact["properties"] = properties
         payload = orjson.dumps(contact)
-        records.append((values[0], payload, hashlib.blake2b(payload, digest_size=16).hexdigest()))
-    return pd.DataFrame(records, columns=["record_id", "payload", "version"])
+        version = hashlib.blake2b(payload, digest_size=16).hexdigest()
+        records.append((values[0], payload, version, _standing(consent, sms, since)))
+    return pd.DataFrame(records, columns=["record_id", "payload", "version", "standing"])
 
 
 def _email_consent(consent: str, since: str) -> dict[str, str]:
@@ -125,6 +127,12 @@ def _sms_consent(sms: str, since: str) -> dict[str, dict[str, dict[str, object]]
         dated = {"dt_updated_marketing": since} if since else {}
         return {"channels": {"sms": {"allow_marketing": sms == "Y", **dated}}}
     return {}
+
+
+def _standing(consent: str, sms: str, since: str) -> str:
+    of_email = {"Y": "in", "N": "out"}.get(consent, "unknown")
+    of_sms = {"Y": "in" if since else "unknown", "N": "out"}.get(sms, "unknown")
+    return f"email:{of_email} sms:{of_sms}"
 
 
 def _dates(days: pd.Series) -> pd.Series:

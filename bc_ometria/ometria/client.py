@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import inf
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx
 
-from bc_ometria.ometria.budget import Budget, CallBudget
+from bc_ometria.ometria.budget import CallBudget
 from bc_ometria.ometria.connection import Connection, masked
 from bc_ometria.ometria.errors import OutcomeUnknown
 from bc_ometria.ometria.payloads import MAX_RECORD_BYTES, RECORD_TYPES, too_large
@@ -26,30 +26,36 @@ PAGE_SIZE = 250
 class PushReply:
     """What Ometria said to a push: received, not yet validated and not yet stored.
 
-    ``queue_remaining`` is how many more records Ometria's queue takes, None where it did not say.
+    Ometria's queue takes ``queue_limit`` records, and ``queue_remaining`` more of them now; None where it did not say.
     """
 
     request_id: str
     accepted: int
     rejected: int
+    queue_limit: int | None
     queue_remaining: int | None
 
 
 @dataclass(frozen=True)
 class RecordError:
-    """A record that Ometria refused after it was pushed. One of the documented shapes names no record."""
+    """A record that Ometria refused after it was pushed. One of the documented shapes names no record.
+
+    ``at`` is Ometria's time; None where it gave none, or one without an offset.
+    """
 
     request_id: str | None
     record_type: str | None
     record_id: str | None
     message: str
     path: str | None
+    at: datetime | None = None
 
 
 class OmetriaClient:
     """One account of Ometria. Safe for threads; use it in a ``with`` block or close it.
 
-    ``timeout`` is how many seconds one call may take. Every method raises the errors of ``errors.py``.
+    Every call but a push for which the caller took a turn waits for its turn in ``budget``. ``timeout`` is how many
+    seconds one call may take. Every method raises the errors of ``errors.py``.
     """
 
     def __init__(
@@ -57,11 +63,11 @@ class OmetriaClient:
         base_url: str,
         api_key: str,
         *,
-        budget: CallBudget | None = None,
+        budget: CallBudget,
         timeout: float = 30.0,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._connection = Connection(base_url, api_key, budget or Budget(), timeout, transport)
+        self._connection = Connection(base_url, api_key, budget, timeout, transport)
 
     def __repr__(self) -> str:
         return f"OmetriaClient({self._connection.base_url!r})"
@@ -77,14 +83,31 @@ class OmetriaClient:
     def close(self) -> None:
         self._connection.close()
 
+    @property
+    def budget(self) -> CallBudget:
+        return self._connection.budget
+
+    @property
+    def knows_ometria_time(self) -> bool:
+        """Whether an answer told Ometria's time."""
+        return self._connection.ahead is not None
+
+    def ometria_time(self, at: datetime) -> datetime:
+        """Ometria's time at our time ``at``, early by up to a second and the way of an answer, and never late; ``at``
+        itself where Ometria's time is not known."""
+        return at + (self._connection.ahead or timedelta())
+
     def ping(self) -> None:
         """One cheap call that needs the key; returns where Ometria answers and accepts it."""
         self._list("/orders", {"limit": 1})
 
-    def push(self, record_type: str, payloads: Sequence[bytes], *, start_by: float = inf) -> PushReply:
+    def push(
+        self, record_type: str, payloads: Sequence[bytes], *, start_by: float = inf, has_turn: bool = False
+    ) -> PushReply:
         """Push ready JSON records, all of ``record_type`` and no id twice (the caller's part).
 
-        A call that waits for its turn beyond ``start_by`` (``time.monotonic``) is not made: ``NotReceived``.
+        ``has_turn``: the caller took this call's turn with ``budget.acquire``; no other is taken. A call whose turn
+        comes after ``start_by`` (``time.monotonic``) is not made: ``NotReceived``.
         Raises ``ValueError`` for no records, more than ``MAX_RECORDS``, or one over the size limit.
         """
         if record_type not in RECORD_TYPES:
@@ -93,7 +116,7 @@ class OmetriaClient:
             raise ValueError(f"a push takes 1 to {MAX_RECORDS} records, not {len(payloads)}")
         if any(too_large(payload) for payload in payloads):
             raise ValueError(f"a record of type {record_type} is over {MAX_RECORD_BYTES:,} bytes")
-        body, headers = self._connection.push(b"[" + b",".join(payloads) + b"]", start_by)
+        body, headers = self._connection.push(b"[" + b",".join(payloads) + b"]", start_by, has_turn=has_turn)
         match body:
             case {
                 "status": "OK",
@@ -101,8 +124,8 @@ class OmetriaClient:
                 "accepted": int(accepted),
                 "rejected": int(rejected),
             }:
-                remaining = headers.get("X-QueueSize-Remaining", "")
-                return PushReply(request_id, accepted, rejected, int(remaining) if remaining.isdecimal() else None)
+                limit, remaining = (_count(headers.get(f"X-QueueSize-{name}", "")) for name in ("Limit", "Remaining"))
+                return PushReply(request_id, accepted, rejected, limit, remaining)
         raise OutcomeUnknown(
             "Ometria answered a push with JSON that is no push reply: the records may have been received; "
             "push the same ids again. If it stays, look at OMETRIA_BASE_URL."
@@ -167,6 +190,10 @@ class OmetriaClient:
             before = page
 
 
+def _count(header: str) -> int | None:
+    return int(header) if header.isdecimal() and len(header) < 10 else None
+
+
 def _segment(part: str) -> str:
     # A dot segment would be resolved away, and the call would read something else.
     if not part.strip("."):
@@ -186,17 +213,27 @@ def _record_error(element: dict[str, Any]) -> RecordError:
     record = element.get("record")
     record = record if isinstance(record, dict) else {}
     message = _text(element.get("message")) or _text(element.get("error_message")) or "no reason given"
+    path = _text(element.get("error_path"))
     return RecordError(
         request_id=_text(element.get("request_id")),
         record_type=_text(element.get("record_type")) or _text(record.get("@type")),
         record_id=_text(element.get("record_id")) or _text(record.get("id")),
         message=masked(message),
-        path=_text(element.get("error_path")),
+        path=masked(path) if path else None,
+        at=_instant(element.get("timestamp")),
     )
 
 
 def _text(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int) and value != "" else None
+
+
+def _instant(value: Any) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    return at if at.tzinfo else None
 
 
 def _unexpected(wanted: str) -> OutcomeUnknown:

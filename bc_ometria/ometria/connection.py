@@ -4,9 +4,10 @@ import logging
 import re
 import ssl
 import time
+from collections import Counter
 from collections.abc import Generator
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cache
 from math import inf, isfinite
@@ -15,7 +16,7 @@ from typing import Any
 import httpx
 import orjson
 
-from bc_ometria.ometria.budget import CallBudget, Kind
+from bc_ometria.ometria.budget import MAX_PAUSE_S, CallBudget, Kind
 from bc_ometria.ometria.errors import (
     AccessRefused,
     NotReceived,
@@ -26,11 +27,11 @@ from bc_ometria.ometria.errors import (
     Unreachable,
 )
 
-MAX_RETRY_AFTER_S = 300.0
-"""The longest wait that a ``Retry-After`` is believed for (ours)."""
+PAUSE_S = 0.25
+"""How long calls of a kind rest at least after a 429 (ours): where calls were a little too close, that is enough."""
 
-PAUSE_S = 1.0
-"""How long calls of a kind rest after a 429 without ``Retry-After``: one window of Ometria's rates (ours)."""
+_DOUBLINGS = 6
+"""How often that is doubled at most, for one 429 after the other."""
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _LOST: dict[Kind, str] = {
@@ -40,7 +41,11 @@ _LOST: dict[Kind, str] = {
 
 
 class Connection:
-    """The HTTP connections to one Ometria account; the key goes nowhere but into its header."""
+    """The HTTP connections to one Ometria account; the key goes nowhere but into its header.
+
+    ``ahead`` is how far Ometria's clock is ahead of this machine's by the newest answer, up to a second and the
+    answer's way too little and never too much; None until an answer tells its ``Date``.
+    """
 
     def __init__(
         self,
@@ -55,8 +60,10 @@ class Connection:
         if not api_key or not api_key.isascii() or not api_key.isprintable() or " " in api_key:
             raise ValueError("OMETRIA_API_KEY is empty or holds blanks or letters that no key has")
         self.base_url = base_url
+        self.budget = budget
+        self.ahead: timedelta | None = None
+        self._limited: Counter[Kind] = Counter()  # how many 429 in a row
         self._key = api_key
-        self._budget = budget
         self._timeout = timeout
         self._http = httpx.Client(
             base_url=base_url,
@@ -75,24 +82,32 @@ class Connection:
         answer = self._answer("other", self._http.build_request("GET", path, params=params))
         return None if missing_ok and answer.status_code == 404 else self._json("other", answer)
 
-    def push(self, content: bytes, start_by: float = inf) -> tuple[Any, httpx.Headers]:
+    def push(self, content: bytes, start_by: float = inf, *, has_turn: bool = False) -> tuple[Any, httpx.Headers]:
         """The JSON and the headers that ``POST /push`` answers; raises ``NotReceived`` where the call's turn
-        comes after ``start_by`` (``time.monotonic``)."""
+        comes after ``start_by`` (``time.monotonic``). ``has_turn``: the caller took it."""
         headers = {"Content-Type": "application/json"}
-        answer = self._answer(
-            "push", self._http.build_request("POST", "/push", content=content, headers=headers), start_by
-        )
+        request = self._http.build_request("POST", "/push", content=content, headers=headers)
+        answer = self._answer("push", request, start_by, has_turn=has_turn)
         return self._json("push", answer), answer.headers
 
-    def _answer(self, kind: Kind, request: httpx.Request, start_by: float = inf) -> httpx.Response:
-        self._budget.acquire(kind)
-        if time.monotonic() > start_by:
-            raise NotReceived("The call's turn within Ometria's rates came too late: nothing was sent.")
+    def _answer(
+        self, kind: Kind, request: httpx.Request, start_by: float = inf, *, has_turn: bool = False
+    ) -> httpx.Response:
+        has_turn = has_turn or self.budget.acquire(kind, start_by=start_by) > 0
+        if has_turn:
+            self.budget.start(kind)
+        if not has_turn or time.monotonic() > start_by:
+            raise NotReceived(
+                "The call's turn within Ometria's rates would have come too late: nothing was sent, and it goes again "
+                "by itself."
+            )
         deadline = time.monotonic() + self._timeout
         body = bytearray()
         # "from None" throughout: an httpx error holds the request, and that the key.
         try:
             with closing(self._http.send(request, stream=True)) as response:
+                if (date := _http_date(response.headers.get("Date", ""))) is not None:
+                    self.ahead = date - datetime.now(UTC)
                 for chunk in response.iter_raw():
                     body += chunk
                     if time.monotonic() > deadline:
@@ -116,25 +131,28 @@ class Connection:
         except orjson.JSONDecodeError:
             body = _NO_JSON
         if answer.is_success and body is not _NO_JSON:
+            self._limited[kind] = 0
             return body
         error = self._error(kind, answer.status_code, answer.headers, body)
         if isinstance(error, RateLimited):
-            self._budget.pause(kind, PAUSE_S if error.retry_after is None else error.retry_after)
+            self._limited[kind] += 1
+            self.budget.pause(kind, error.pause_s)
         raise error
 
     def _error(self, kind: Kind, status: int, headers: httpx.Headers, body: Any) -> OmetriaError:
         if status in (401, 403):
             return AccessRefused(
-                f"Ometria refused the API key ({status}): nothing was received. "
-                "Look at OMETRIA_API_KEY: it must be a Data API key of the account at OMETRIA_BASE_URL."
+                f"Ometria refused the API key ({status}): nothing was received. No record is marked as bad; all of "
+                "them wait until the key is accepted. Look at OMETRIA_API_KEY: it must be a Data API key of the "
+                "account at OMETRIA_BASE_URL."
             )
         if status == 429:
-            wait = retry_after(headers)
-            asked = "" if wait is None else f" and asks to wait {wait:g} s"
+            pause = max(PAUSE_S * 2 ** min(self._limited[kind], _DOUBLINGS), retry_after(headers) or 0.0)
             return RateLimited(
-                f"Ometria says too many calls, or too many records waiting (429){asked}. Nothing was "
-                "received: send it again later; if it stays, lower the rates to those of the account.",
-                wait,
+                "Ometria says too many calls, or too many records waiting (429). Nothing was received; calls of this "
+                f"kind pause for {pause:g} s, and it goes again by itself. If it stays, lower the limits in "
+                "rules/ometria.yaml to those of the account.",
+                pause,
             )
         if status in (404, 405, 407, 410):
             return Unreachable(
@@ -200,20 +218,26 @@ def masked(text: str) -> str:
 def retry_after(headers: httpx.Headers) -> float | None:
     """The seconds that a ``Retry-After`` asks for, in seconds or as an HTTP date; None where it does not.
 
-    Never under 0 and never over ``MAX_RETRY_AFTER_S``. A date counts from the answer's own ``Date``, for the
+    Never under 0 and never over ``MAX_PAUSE_S``. A date counts from the answer's own ``Date``, for the
     two machines' clocks may differ.
     """
     value = headers.get("Retry-After", "").strip()
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            until = parsedate_to_datetime(value)
-            now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else datetime.now(UTC)
-            seconds = (until - now).total_seconds()
-        except (ValueError, TypeError):
+        until = _http_date(value)
+        if until is None:
             return None
-    return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if isfinite(seconds) else None
+        seconds = (until - (_http_date(headers.get("Date", "")) or datetime.now(UTC))).total_seconds()
+    return min(max(seconds, 0.0), MAX_PAUSE_S) if isfinite(seconds) else None
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        at = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    return at if at.tzinfo else None
 
 
 def _drop_query(record: logging.LogRecord) -> bool:

@@ -27,13 +27,13 @@ class AccessRefused(NotReceived):
 class RateLimited(NotReceived):
     """Too many calls, or a backlog of over 50,000 records (429).
 
-    ``retry_after`` is how many seconds Ometria asked to wait (at most ``MAX_RETRY_AFTER_S`` of the client),
-    None where it did not say.
+    ``pause_s`` is for how many seconds calls of the kind pause: what Ometria asked for, from ``PAUSE_S`` of the
+    connection to ``MAX_PAUSE_S`` of the budget.
     """
 
-    def __init__(self, message: str, retry_after: float | None) -> None:
+    def __init__(self, message: str, pause_s: float) -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.pause_s = pause_s
 
 
 class PayloadRefused(OmetriaError):

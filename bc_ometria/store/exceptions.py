@@ -122,6 +122,17 @@ def open_one(connection: Connection, code: str, record_type: str, record_id: str
     )
 
 
+def mend(connection: Connection, code: str, record_type: str, record_ids: Sequence[str]) -> None:
+    """Mark as mended what delivery found about records, now that it sees it no more."""
+    connection.execute(
+        text(
+            f"UPDATE {exceptions.fullname} SET is_mended = true WHERE is_open AND NOT is_mended "
+            "AND code = :code AND record_type = :record_type AND record_id = ANY(:ids)"
+        ),
+        {"code": code, "record_type": record_type, "ids": list(record_ids)},
+    )
+
+
 def close_mended(connection: Connection, record_type: str) -> None:
     """Close what is settled about records of a type, and note by what in ``closed_by``.
 

@@ -215,7 +215,7 @@ def _touch(connection: Connection, kind: str, references: str) -> None:
     _run(
         connection,
         f"INSERT INTO {SCHEMA}.touched (kind, key) SELECT '{kind}', reference FROM ({references}) r "
-        "WHERE reference <> '' ORDER BY reference ON CONFLICT (kind, key) DO UPDATE SET at = DEFAULT",
+        "WHERE reference <> '' ORDER BY reference ON CONFLICT (kind, key) DO UPDATE SET at = DEFAULT, seen_at = now()",
     )
 
 

@@ -1,40 +1,60 @@
 """One row per Ometria record: the payload that should be there, and what has been proved about it.
 
 States: ``wanted`` (to be sent) → ``sent`` (accepted, not proved) → ``confirmed`` (read back and equal), or
-``drift`` (read back and different); ``held`` (kept back with a reason) and ``excluded`` (never goes, by the
-retailer's choice). An event ends as ``accepted`` or ``withdrawn`` (see ``order_events``). ``sent_version`` is what
-Ometria last accepted, and empty where that is not known: while a call has no known outcome, and after one that had
-none.
+``drift`` (read back and different, after its repair too); ``held`` (kept back with a reason) and ``excluded`` (never
+goes, by the retailer's choice). ``accepted`` is what is not read back: an event, or a record outside the tenant's
+sample. An event can also end as ``withdrawn`` (see ``order_events``). ``sent_version`` is what Ometria last accepted,
+and empty where that is not known: while a call has no known outcome, and after one that had none.
+
+``standing`` is what the guard of controlled flow watches: ``valid`` or ``invalid`` of an order, ``email:in sms:out``
+of a contact (``in``, ``out`` or ``unknown``); ``sent_standing`` is that of what Ometria last accepted.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from math import ceil
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from sqlalchemy import Connection, Engine, text
 
 from bc_ometria.store.copy import copy_in, temporary_like
-from bc_ometria.store.schema import order_events, outbox
+from bc_ometria.store.lanes import LANES, RECORD_TYPES
+from bc_ometria.store.parents import MAY_GO
+from bc_ometria.store.schema import lane_stops, order_events, outbox, sales_orders, touched
 
 LEASE_SECONDS = 300.0
 """How long a claimed record is its claimer's alone."""
 
+_LONGEST_WAIT_S = 900.0
+"""Between two attempts to send a record (ours)."""
 
-_MAY_GO = f"""
-    EXISTS (
-        SELECT FROM {order_events.fullname} e WHERE e.record_id = o.record_id AND e.enters_until > now()
-            AND EXISTS (SELECT FROM {outbox.fullname} p
-                WHERE p.record_type = 'order' AND p.record_id = e.ord_num AND p.state = 'confirmed')
-            AND (e.customer = '' OR EXISTS (SELECT FROM {outbox.fullname} p
-                WHERE p.record_type = 'contact' AND p.record_id = e.customer AND p.state = 'confirmed'))
-            AND NOT EXISTS (SELECT FROM {order_events.fullname} earlier JOIN {outbox.fullname} p
-                ON p.record_type = 'custom_event' AND p.record_id = earlier.record_id
-                WHERE earlier.ord_num = e.ord_num AND earlier.at < e.at AND p.state = 'wanted')
-    )
-"""
-"""Whether the event ``o`` may go: its order and contact are confirmed, and every event before it has gone (P23)."""
+_FREE = "(o.leased_until IS NULL OR o.leased_until < now())"
+_DUE = f"o.state = 'wanted' AND o.next_attempt <= now() AND o.payload IS NOT NULL AND {_FREE}"
+
+_FLOWS = f"""NOT EXISTS (
+    SELECT FROM {lane_stops.fullname} s
+    WHERE s.ended_at IS NULL AND s.lane = l.lane AND s.record_type IN ('', t.record_type)
+)"""
+"""Whether nobody has stopped the lane ``l`` for the record type ``t``."""
+
+_EVENT_MAY_GO = f"(o.record_type <> 'custom_event' OR (o.in_flight_version IS NULL OR :resend_events) AND {MAY_GO})"
+"""An event of which a call was lost may have been told already: truth 3 of the design."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventTerms:
+    """On which terms a custom event may be claimed: minutes after which it no longer waits for Ometria to show its
+    parents (``store.parents``), and whether one of which a call was lost goes again."""
+
+    parents_wait_min: float = 30
+    resend_unknown: bool = False
+
+    @property
+    def parameters(self) -> dict[str, object]:
+        return {"parents_wait_min": self.parents_wait_min, "resend_events": self.resend_unknown}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +66,17 @@ class Claimed:
     payload: bytes
     attempts: int
     lease: datetime
+    lane: str
+    standing: str
+    queued_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Claimed records of one type, for one call."""
+
+    record_type: str
+    records: list[Claimed]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,99 +89,251 @@ class Sent:
     accepted_at: datetime
 
 
-def put(connection: Connection, record_type: str, decided: pd.DataFrame) -> dict[str, int]:
+def put(
+    connection: Connection, record_type: str, decided: pd.DataFrame, *, history_after_h: float = 48
+) -> dict[str, int]:
     """Write what should be in Ometria; returns how many records now are in which state.
 
     ``decided`` has one row per record: ``record_id``, ``payload`` and ``version`` (missing where it is kept
-    back), ``state`` (``wanted``, ``held`` or ``excluded``), ``reason``, ``changed_at`` (with offset). A
-    version that Ometria already has is not wanted again; a record that Ometria refused stays held until its
-    version changes.
+    back), ``state`` (``wanted``, ``held`` or ``excluded``), ``reason``, ``changed_at`` (with offset), and
+    ``standing`` where there is one. A version that Ometria already has is not wanted again; a record that Ometria
+    refused stays held until its version changes.
+
+    The lane follows from what Ometria has: a new opt-out, an order that counts as revenue there and no longer here;
+    else from its type, and from whether its change in Blue Cherry is older than ``history_after_h`` hours.
     """
-    columns = ["record_type", "record_id", "payload", "wanted_version", "state", "reason", "changed_at"]
-    staged = decided.rename(columns={"version": "wanted_version"}).assign(record_type=record_type)
-    temporary_like(connection, outbox, "decided", columns)
-    copy_in(connection, "decided", outbox, staged[columns])
-    names = ", ".join(columns)
-    rows = connection.exec_driver_sql(
-        f"""
-        WITH put AS (
-        INSERT INTO {outbox.fullname} AS o ({names}) SELECT {names} FROM decided ORDER BY record_id
-        ON CONFLICT (record_type, record_id) DO UPDATE SET
-            payload = excluded.payload,
-            wanted_version = excluded.wanted_version,
-            reason = excluded.reason,
-            changed_at = excluded.changed_at,
-            queued_at = now(), next_attempt = now(), attempts = 0,
-            state = CASE
-                WHEN excluded.state <> 'wanted' THEN excluded.state
-                WHEN o.in_flight_version IS NOT NULL OR o.sent_version IS DISTINCT FROM excluded.wanted_version
-                    THEN 'wanted'
-                WHEN o.proved_version = o.sent_version THEN 'confirmed'
-                ELSE 'sent'
-            END
-        WHERE (excluded.state = 'wanted' AND o.wanted_version IS DISTINCT FROM excluded.wanted_version)
-            OR (excluded.state <> 'wanted' AND (o.state, o.reason) IS DISTINCT FROM (excluded.state, excluded.reason))
-        RETURNING state
-        )
-        SELECT state, count(*) AS records FROM put GROUP BY state
-        """
+    written = ["record_type", "record_id", "payload", "wanted_version", "state", "reason", "standing", "changed_at"]
+    staged = pd.DataFrame({"standing": "", **decided.rename(columns={"version": "wanted_version"})})
+    staged["record_type"] = record_type
+    temporary_like(connection, outbox, "decided", written)
+    copy_in(connection, "decided", outbox, staged[written])
+    names = ", ".join(written)
+    rows = connection.execute(
+        text(
+            f"""
+            WITH put AS (
+            INSERT INTO {outbox.fullname} AS o ({names}, lane, next_attempt, seen_at)
+            SELECT {", ".join(f"d.{name}" for name in written)}, {_LANE}, {_FIRST_ATTEMPT}, {_SEEN_AT}
+            FROM decided d LEFT JOIN {outbox.fullname} known USING (record_type, record_id) ORDER BY d.record_id
+            ON CONFLICT (record_type, record_id) DO UPDATE SET
+                payload = excluded.payload,
+                wanted_version = excluded.wanted_version,
+                reason = excluded.reason,
+                lane = excluded.lane,
+                standing = excluded.standing,
+                changed_at = excluded.changed_at, seen_at = excluded.seen_at,
+                queued_at = now(), next_attempt = excluded.next_attempt, attempts = 0,
+                state = CASE
+                    WHEN excluded.state <> 'wanted' THEN excluded.state
+                    WHEN o.in_flight_version IS NOT NULL OR o.sent_version IS DISTINCT FROM excluded.wanted_version
+                        THEN 'wanted'
+                    WHEN o.proved_version = o.sent_version THEN 'confirmed'
+                    ELSE 'sent'
+                END
+            WHERE (excluded.state = 'wanted' AND o.wanted_version IS DISTINCT FROM excluded.wanted_version)
+                OR (excluded.state <> 'wanted'
+                    AND (o.state, o.reason) IS DISTINCT FROM (excluded.state, excluded.reason))
+            RETURNING state
+            )
+            SELECT state, count(*) AS records FROM put GROUP BY state
+            """
+        ),
+        {"history_after_h": history_after_h},
     ).all()
     connection.exec_driver_sql("DROP TABLE decided")
     return {row.state: row.records for row in rows}
 
 
-def claim(engine: Engine, record_type: str, limit: int) -> list[Claimed]:
-    """Take the next due records for sending; no other process gets them until the lease ends."""
+_IS_RECENT = "d.changed_at >= now() - make_interval(secs => 3600 * :history_after_h)"
+
+_LANE = f"""CASE
+    WHEN d.record_type = 'custom_event' THEN 'events'
+    WHEN d.record_type = 'product' THEN 'products'
+    WHEN d.record_type = 'contact' AND ({_IS_RECENT} OR known.sent_standing IS NOT NULL) AND EXISTS (
+        SELECT FROM unnest(ARRAY['email\\:out', 'sms\\:out']) opt_out
+        WHERE strpos(d.standing, opt_out) > 0 AND strpos(coalesce(known.sent_standing, ''), opt_out) = 0
+    ) THEN 'opt_outs'
+    WHEN d.record_type = 'order' AND known.sent_standing = 'valid' AND d.standing = 'invalid' THEN 'cancellations'
+    WHEN {_IS_RECENT} THEN 'live'
+    ELSE 'history'
+END"""
+"""The lane of the decided record ``d``, of which the outbox knew ``known``."""
+
+_SEEN_AT = f"""coalesce(
+    CASE d.record_type
+        WHEN 'order' THEN (SELECT s.seen_at FROM {sales_orders.fullname} s WHERE s.ord_num = d.record_id)
+        WHEN 'contact' THEN (
+            SELECT t.seen_at FROM {touched.fullname} t WHERE t.kind = 'customer' AND t.key = d.record_id
+        )
+    END,
+    now()
+)"""
+"""When the change that made this version came into the mirror; now, where a person has it mapped again."""
+
+_FIRST_ATTEMPT = "CASE WHEN d.record_type = 'custom_event' THEN timestamptz 'infinity' ELSE now() END"
+"""Events wait until they are released: their parents go first, and they keep a pace (``delivery.pace``)."""
+
+
+def claim(
+    engine: Engine,
+    calls: int,
+    *,
+    size: int = 100,
+    lanes: Sequence[str] = LANES,
+    record_types: Sequence[str] = RECORD_TYPES,
+    fill_wait: float = 0,
+    terms: EventTerms = EventTerms(),
+) -> list[Batch]:
+    """Take the most urgent due records, for so many calls of up to ``size`` records; no other process gets them until
+    the lease ends.
+
+    Lane after lane, and within a lane parents before what refers to them. What is left of a call is filled with
+    records of the same type from lower lanes. Records that would not fill a call are left for ``fill_wait`` seconds
+    after they came: others use the turn better.
+    """
+    batches: list[Batch] = []
     with engine.begin() as connection:
-        rows = connection.execute(
+        groups = _due(connection, calls * size, lanes, record_types, terms)
+        of_type = Counter[str]()
+        for group in groups:
+            of_type[group.record_type] += group.records
+        for at, group in enumerate(groups):
+            is_full = of_type[group.record_type] >= size
+            if len(batches) == calls or not (is_full or group.waited_s >= fill_wait):
+                continue
+            room = size * min(ceil(group.records / size), calls - len(batches))
+            records: list[Claimed] = []
+            for lane in (below.lane for below in groups[at:] if below.record_type == group.record_type):
+                if len(records) < room:
+                    records += _take(connection, lane, group.record_type, room - len(records), terms)
+            batches += [
+                Batch(group.record_type, records[begin : begin + size]) for begin in range(0, len(records), size)
+            ]
+    return batches
+
+
+def is_any_due(
+    engine: Engine,
+    lanes: Sequence[str] = LANES,
+    record_types: Sequence[str] = RECORD_TYPES,
+    terms: EventTerms = EventTerms(),
+) -> bool:
+    """Whether ``claim`` would find something now."""
+    return longest_wait_s(engine, lanes, record_types, terms) is not None
+
+
+def longest_wait_s(
+    engine: Engine,
+    lanes: Sequence[str] = LANES,
+    record_types: Sequence[str] = RECORD_TYPES,
+    terms: EventTerms = EventTerms(),
+) -> float | None:
+    """For how many seconds what is due longest has been due; None where nothing is."""
+    with engine.connect() as connection:
+        return max((group.waited_s for group in _due(connection, 1, lanes, record_types, terms)), default=None)
+
+
+def is_any_event_ready(engine: Engine, terms: EventTerms = EventTerms()) -> bool:
+    """Whether an event that was not released yet may go, or one that waits cannot enter a journey any more."""
+    with engine.connect() as connection:
+        return connection.execute(
             text(
                 f"""
-                WITH due AS (
-                    SELECT o.record_id FROM {outbox.fullname} o
-                    WHERE o.record_type = :record_type AND o.state = 'wanted' AND o.next_attempt <= now()
-                        AND (o.leased_until IS NULL OR o.leased_until < now())
-                        AND (o.record_type <> 'custom_event' OR {_MAY_GO})
-                    ORDER BY o.next_attempt, o.record_id LIMIT :limit FOR UPDATE OF o SKIP LOCKED
+                SELECT EXISTS (
+                    SELECT FROM {outbox.fullname} o JOIN {order_events.fullname} e USING (record_id)
+                    WHERE o.state = 'wanted' AND o.record_type = 'custom_event' AND {_FREE}
+                        AND (e.enters_until <= now() OR o.next_attempt = 'infinity' AND {MAY_GO})
                 )
-                UPDATE {outbox.fullname} o SET
-                    leased_until = now() + make_interval(secs => :lease),
-                    in_flight_version = wanted_version, attempts = attempts + 1,
-                    sent_version = CASE WHEN in_flight_version IS NULL THEN sent_version END
-                FROM due WHERE o.record_type = :record_type AND o.record_id = due.record_id
-                RETURNING o.record_id, o.wanted_version, o.payload, o.attempts, o.leased_until
                 """
             ),
-            {"record_type": record_type, "limit": limit, "lease": LEASE_SECONDS},
-        )
-        return [Claimed(row[0], row[1], row[2].encode(), row[3], row[4]) for row in rows]
+            terms.parameters,
+        ).scalar_one()
 
 
-def acknowledge(engine: Engine, record_type: str, batch: Sequence[Claimed], request_id: str) -> None:
+class _Due(NamedTuple):
+    """Records of a lane and type that may be claimed, and seconds since the first of them became due."""
+
+    lane: str
+    record_type: str
+    records: int
+    waited_s: float
+
+
+def _due(
+    connection: Connection, limit: int, lanes: Sequence[str], record_types: Sequence[str], terms: EventTerms
+) -> list[_Due]:
+    """What is due of each lane and type, the most urgent first; records are counted up to ``limit``."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT l.lane, t.record_type, d.records, d.waited_s
+            FROM unnest(CAST(:lanes AS text[])) WITH ORDINALITY l (lane, rank)
+            CROSS JOIN unnest(CAST(:record_types AS text[])) WITH ORDINALITY t (record_type, place)
+            CROSS JOIN LATERAL (
+                SELECT count(*) AS records, CAST(extract(epoch FROM now() - min(since)) AS double precision) AS waited_s
+                FROM (
+                    SELECT greatest(o.queued_at, o.next_attempt) AS since FROM {outbox.fullname} o
+                    WHERE o.lane = l.lane AND o.record_type = t.record_type AND {_DUE} AND {_EVENT_MAY_GO} LIMIT :limit
+                ) first
+            ) d
+            WHERE d.records > 0 AND {_FLOWS}
+            ORDER BY l.rank, t.place
+            """
+        ),
+        {"lanes": list(lanes), "record_types": list(record_types), "limit": limit, **terms.parameters},
+    )
+    return [_Due(*row) for row in rows]
+
+
+def _take(connection: Connection, lane: str, record_type: str, limit: int, terms: EventTerms) -> list[Claimed]:
+    rows = connection.execute(
+        text(
+            f"""
+            WITH due AS (
+                SELECT o.record_id FROM {outbox.fullname} o
+                WHERE o.lane = :lane AND o.record_type = :record_type AND {_DUE} AND {_EVENT_MAY_GO}
+                ORDER BY o.next_attempt, o.record_id LIMIT :limit FOR UPDATE OF o SKIP LOCKED
+            )
+            UPDATE {outbox.fullname} o SET
+                leased_until = now() + make_interval(secs => :lease),
+                in_flight_version = wanted_version, attempts = attempts + 1,
+                sent_version = CASE WHEN in_flight_version IS NULL THEN sent_version END
+            FROM due WHERE o.record_type = :record_type AND o.record_id = due.record_id
+            RETURNING o.record_id, o.wanted_version, o.payload, o.attempts, o.leased_until, o.standing, o.queued_at
+            """
+        ),
+        {"lane": lane, "record_type": record_type, "limit": limit, "lease": LEASE_SECONDS, **terms.parameters},
+    )
+    return [Claimed(row[0], row[1], row[2].encode(), row[3], row[4], lane, row[5], row[6]) for row in rows]
+
+
+def acknowledge(engine: Engine, record_type: str, records: Sequence[Claimed], request_id: str) -> None:
     """Write "sent" for exactly the versions that were sent; a record that changed meanwhile stays wanted."""
     _update(
         engine,
         record_type,
-        batch,
-        "sent_version = in_flight_version, proved_version = NULL, in_flight_version = NULL, leased_until = NULL, "
-        "request_id = :request_id, accepted_at = now(), "
+        records,
+        "sent_version = in_flight_version, sent_standing = leased.standing, proved_version = NULL, "
+        "in_flight_version = NULL, leased_until = NULL, request_id = :request_id, accepted_at = now(), "
         "state = CASE WHEN state = 'wanted' AND wanted_version = in_flight_version THEN 'sent' ELSE state END",
         request_id=request_id,
     )
 
 
-def give_back(engine: Engine, record_type: str, batch: Sequence[Claimed], *, after: float, arrived: bool) -> None:
-    """Put records back to be sent again in ``after`` seconds.
+def give_back(
+    engine: Engine, record_type: str, records: Sequence[Claimed], *, arrived: bool, counts: bool = True
+) -> None:
+    """Put records back to be sent again.
 
-    ``arrived`` says that Ometria may have them all the same: what it has is then not known.
+    ``arrived`` says that Ometria may have them all the same: what it has is then not known. An attempt that
+    ``counts`` makes each record wait for itself, twice as long as before and with jitter, so that they spread;
+    otherwise the cause lay elsewhere, and it is due at once.
     """
     sent = "NULL" if arrived else "sent_version"
+    wait = f"least(power(2, least(attempts, 12)), {_LONGEST_WAIT_S}) * (0.5 + random() / 2)"
+    again = f"next_attempt = now() + make_interval(secs => {wait})" if counts else "attempts = attempts - 1"
     _update(
-        engine,
-        record_type,
-        batch,
-        f"in_flight_version = NULL, sent_version = {sent}, leased_until = NULL, "
-        "next_attempt = now() + make_interval(secs => :after)",
-        after=after,
+        engine, record_type, records, f"in_flight_version = NULL, sent_version = {sent}, leased_until = NULL, {again}"
     )
 
 
@@ -162,8 +345,8 @@ def reject(connection: Connection, record_type: str, record_id: str, request_id:
     return bool(
         connection.execute(
             text(
-                f"UPDATE {outbox.fullname} SET state = 'held', reason = 'rejected', sent_version = NULL "
-                "WHERE record_type = :record_type AND record_id = :record_id "
+                f"UPDATE {outbox.fullname} SET state = 'held', reason = 'rejected', sent_version = NULL, "
+                "sent_standing = NULL WHERE record_type = :record_type AND record_id = :record_id "
                 "AND state IN ('sent', 'drift', 'accepted') AND wanted_version = sent_version "
                 "AND (CAST(:request_id AS text) IS NULL OR request_id = :request_id)"
             ),
@@ -194,56 +377,82 @@ def unproved(
         return [Sent(row[0], row[1], row[2].encode(), row[3]) for row in rows]
 
 
-def count_unproved(engine: Engine, record_type: str) -> int:
-    """How many records are accepted and not read back."""
-    return _unproved_aggregate(engine, record_type, "count(*)")
+@dataclass(frozen=True, slots=True)
+class Unproved:
+    """Accepted records of a type that have not been read back: how many, and when they were accepted."""
+
+    records: int
+    oldest: datetime
+    newest_age_s: float
 
 
-def seconds_since_newest_unproved(engine: Engine, record_type: str) -> float:
-    """How long ago the newest of them was accepted; infinite, where there is none."""
-    age = "coalesce(extract(epoch FROM now() - max(accepted_at)), 'infinity')"
-    return float(_unproved_aggregate(engine, record_type, age))
-
-
-def oldest_unproved(engine: Engine, record_type: str) -> datetime:
-    """When the oldest of them was accepted; now, where there is none."""
-    return _unproved_aggregate(engine, record_type, "coalesce(min(accepted_at), now())")
-
-
-def _unproved_aggregate(engine: Engine, record_type: str, aggregate: str) -> Any:
+def unproved_by_type(engine: Engine) -> dict[str, Unproved]:
+    """What is accepted and not read back, by record type."""
     with engine.connect() as connection:
-        return connection.execute(
-            text(f"SELECT {aggregate} FROM {outbox.fullname} WHERE record_type = :record_type AND state = 'sent'"),
-            {"record_type": record_type},
-        ).scalar_one()
-
-
-def settle(engine: Engine, record_type: str, records: Sequence[Sent], state: str) -> None:
-    """Write the outcome of reading back, ``confirmed`` or ``drift``, for the version that was compared."""
-    proved = "sent_version" if state == "confirmed" else "NULL"
-    with engine.begin() as connection:
-        connection.execute(
+        rows = connection.execute(
             text(
-                f"""
-                WITH compared AS (
-                    SELECT o.record_id FROM {outbox.fullname} o
-                    JOIN unnest(CAST(:ids AS text[]), CAST(:versions AS text[])) AS d (record_id, version)
-                    USING (record_id)
-                    WHERE o.record_type = :record_type AND o.state = 'sent' AND o.sent_version = d.version
-                    ORDER BY o.record_id FOR UPDATE OF o
-                )
-                UPDATE {outbox.fullname} o SET state = :state, proved_version = {proved},
-                    confirmed_at = CASE WHEN :state = 'confirmed' THEN now() ELSE confirmed_at END
-                FROM compared WHERE o.record_type = :record_type AND o.record_id = compared.record_id
-                """
-            ),
-            {
-                "state": state,
-                "record_type": record_type,
-                "ids": [record.record_id for record in records],
-                "versions": [record.version for record in records],
-            },
+                "SELECT record_type, count(*), min(accepted_at), "
+                "CAST(extract(epoch FROM now() - max(accepted_at)) AS double precision) "
+                f"FROM {outbox.fullname} WHERE state = 'sent' GROUP BY record_type"
+            )
         )
+        return {row[0]: Unproved(*row[1:]) for row in rows}
+
+
+Outcome = Literal["confirmed", "accepted", "repair", "drift"]
+
+_OUTCOMES: dict[Outcome, str] = {
+    "confirmed": "state = 'confirmed', proved_version = sent_version, confirmed_at = now()",
+    "accepted": "state = 'accepted'",
+    "drift": "state = 'drift', proved_version = NULL",
+    "repair": """proved_version = NULL,
+        state = CASE WHEN repaired_version = wanted_version THEN 'drift' ELSE 'wanted' END,
+        sent_version = CASE WHEN repaired_version = wanted_version THEN sent_version END,
+        lane = 'repairs', repaired_version = wanted_version, attempts = 0, next_attempt = now()""",
+}
+
+
+def settle(connection: Connection, record_type: str, records: Sequence[Sent], outcome: Outcome) -> dict[str, str]:
+    """Write the outcome of reading back for the versions that were compared; the new state of each record.
+
+    ``repair`` sends a record again once, in the lane of repairs; where it was repaired before it ends as ``drift``.
+    """
+    rows = connection.execute(
+        text(
+            f"""
+            WITH compared AS (
+                SELECT o.record_id FROM {outbox.fullname} o
+                JOIN unnest(CAST(:ids AS text[]), CAST(:versions AS text[])) AS d (record_id, version)
+                USING (record_id)
+                WHERE o.record_type = :record_type AND o.state = 'sent' AND o.sent_version = d.version
+                ORDER BY o.record_id FOR UPDATE OF o
+            )
+            UPDATE {outbox.fullname} o SET {_OUTCOMES[outcome]}
+            FROM compared WHERE o.record_type = :record_type AND o.record_id = compared.record_id
+            RETURNING o.record_id, o.state
+            """
+        ),
+        {
+            "record_type": record_type,
+            "ids": [record.record_id for record in records],
+            "versions": [record.version for record in records],
+        },
+    )
+    return {row.record_id: row.state for row in rows}
+
+
+def expire_payloads(engine: Engine, days: float) -> int:
+    """Forget the payloads of records that were settled so many days ago; how many. Versions, request ids and
+    outcomes stay."""
+    with engine.begin() as connection:
+        return connection.execute(
+            text(
+                f"UPDATE {outbox.fullname} SET payload = NULL WHERE payload IS NOT NULL "
+                "AND state IN ('confirmed', 'accepted', 'excluded', 'withdrawn') "
+                "AND greatest(queued_at, accepted_at, confirmed_at) < now() - make_interval(secs => 86400 * :days)"
+            ),
+            {"days": days},
+        ).rowcount
 
 
 def counts(engine: Engine) -> pd.DataFrame:
@@ -259,25 +468,8 @@ def counts(engine: Engine) -> pd.DataFrame:
     return pd.DataFrame([tuple(row) for row in rows], columns=["record_type", "state", "reason", "records"])
 
 
-def is_anything_due(engine: Engine) -> bool:
-    """Whether a record waits to be sent or read back now, or an event that waits cannot enter a journey any more."""
-    with engine.connect() as connection:
-        return connection.execute(
-            text(
-                f"""
-                SELECT EXISTS (SELECT FROM {outbox.fullname} WHERE state = 'sent') OR EXISTS (
-                    SELECT FROM {outbox.fullname} o WHERE o.state = 'wanted' AND o.next_attempt <= now()
-                        AND (o.record_type <> 'custom_event' OR {_MAY_GO} OR EXISTS (
-                            SELECT FROM {order_events.fullname} e
-                            WHERE e.record_id = o.record_id AND e.enters_until <= now()))
-                )
-                """
-            )
-        ).scalar_one()
-
-
-def _update(engine: Engine, record_type: str, batch: Sequence[Claimed], changes: str, **values: object) -> None:
-    """Change the rows of a claimed batch that are still leased to its claimer.
+def _update(engine: Engine, record_type: str, records: Sequence[Claimed], changes: str, **values: object) -> None:
+    """Change the rows of claimed records that are still leased to their claimer.
 
     Rows are locked in the order in which ``put`` locks them, or the two could wait for each other.
     """
@@ -286,10 +478,11 @@ def _update(engine: Engine, record_type: str, batch: Sequence[Claimed], changes:
             text(
                 f"""
                 WITH leased AS (
-                    SELECT o.record_id FROM {outbox.fullname} o
+                    SELECT o.record_id, d.standing FROM {outbox.fullname} o
                     JOIN unnest(
-                        CAST(:ids AS text[]), CAST(:versions AS text[]), CAST(:leases AS timestamptz[])
-                    ) AS d (record_id, version, lease) USING (record_id)
+                        CAST(:ids AS text[]), CAST(:versions AS text[]), CAST(:leases AS timestamptz[]),
+                        CAST(:standings AS text[])
+                    ) AS d (record_id, version, lease, standing) USING (record_id)
                     WHERE o.record_type = :record_type AND o.in_flight_version = d.version
                         AND o.leased_until = d.lease
                     ORDER BY o.record_id FOR UPDATE OF o
@@ -300,9 +493,10 @@ def _update(engine: Engine, record_type: str, batch: Sequence[Claimed], changes:
             ),
             {
                 "record_type": record_type,
-                "ids": [record.record_id for record in batch],
-                "versions": [record.version for record in batch],
-                "leases": [record.lease for record in batch],
+                "ids": [record.record_id for record in records],
+                "versions": [record.version for record in records],
+                "leases": [record.lease for record in records],
+                "standings": [record.standing for record in records],
                 **values,
             },
         )

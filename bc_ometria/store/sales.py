@@ -6,7 +6,7 @@ import pandas as pd
 from sqlalchemy import Column, Connection, Engine, text
 
 from bc_ometria.store.copy import copy_in, copy_out, temporary_keys, temporary_like
-from bc_ometria.store.schema import rules_in_force, sales_orders
+from bc_ometria.store.schema import rules_in_force, sales_orders, touched
 from bc_ometria.store.touched import Touched, settle
 
 _COLUMNS = ["ord_num", "document", "version", "customer", "changed_at", "placed_at"]
@@ -25,8 +25,10 @@ def put(engine: Engine, assembled: pd.DataFrame, done: Touched) -> int:
         copy_in(connection, "assembled", sales_orders, assembled[_COLUMNS])
         written = connection.execute(
             text(
-                f"INSERT INTO {sales_orders.fullname} AS o ({names}) SELECT {names} FROM assembled "
-                f"ORDER BY ord_num ON CONFLICT (ord_num) DO UPDATE SET {changes}, assembled_at = now() "
+                f"INSERT INTO {sales_orders.fullname} AS o ({names}, seen_at) "
+                f"SELECT {names}, coalesce(t.seen_at, now()) FROM assembled a "
+                f"LEFT JOIN {touched.fullname} t ON t.kind = 'order' AND t.key = a.ord_num ORDER BY ord_num "
+                f"ON CONFLICT (ord_num) DO UPDATE SET {changes}, seen_at = excluded.seen_at, assembled_at = now() "
                 "WHERE o.version <> excluded.version OR o.changed_at IS DISTINCT FROM excluded.changed_at"
             )
         ).rowcount
@@ -98,7 +100,7 @@ def apply_rules(engine: Engine, version: str) -> bool:
         connection.execute(text(f"UPDATE {sales_orders.fullname} SET mapped_version = NULL"))
         connection.exec_driver_sql(
             "INSERT INTO bc_ometria.touched (kind, key) SELECT DISTINCT 'customer', customer "
-            "FROM bc_ometria.blue_cherry_customers ON CONFLICT (kind, key) DO UPDATE SET at = DEFAULT"
+            "FROM bc_ometria.blue_cherry_customers ON CONFLICT (kind, key) DO UPDATE SET at = DEFAULT, seen_at = now()"
         )
         connection.execute(
             text(

@@ -256,6 +256,11 @@ outbox = Table(
         "sent_standing",
         postgresql_where=text("state = 'wanted' AND sent_standing IS NOT NULL"),
     ),
+    Index(
+        "outbox_events_sent",
+        "accepted_at",
+        postgresql_where=text("record_type = 'custom_event' AND accepted_at IS NOT NULL"),
+    ),
     Index("outbox_unproved", "record_type", "accepted_at", postgresql_where=text("state = 'sent'")),
     Index(
         "outbox_withheld",

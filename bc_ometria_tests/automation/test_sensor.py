@@ -11,7 +11,7 @@ from sqlalchemy import text
 from bc_ometria.automation.jobs import live_sync
 from bc_ometria.automation.partitions import change_day
 from bc_ometria.automation.sensors import _UNDER_WAY, Situation, decide, live_sensor
-from bc_ometria.resources import live_run_config
+from bc_ometria.resources import run_config
 from bc_ometria.rules import RulesError
 from bc_ometria.sandbox.ometria.faults import Fault
 from bc_ometria_tests.scenarios.shop import Shop, customer, header, line
@@ -63,7 +63,7 @@ def test_an_empty_store_and_rows_in_blue_cherry_start_a_run_of_today_for_what_is
     request = tick(shop)
     assert isinstance(request, dg.RunRequest)
     assert request.partition_key == change_day.get_last_partition_key()
-    assert request.run_config == live_run_config()
+    assert request.run_config == run_config(only_new=True)
     assert request.run_config["resources"]["scope"]["config"] == {"only_new": True}
     assert request.run_key is None, "a run key of a failed run is never requested again"
 

@@ -9,10 +9,11 @@ import orjson
 import pandas as pd
 from sqlalchemy import Engine
 
-from bc_ometria.delivery.proof import Patience, Proved, read_back
-from bc_ometria.delivery.push import Pushed, push_waiting
-from bc_ometria.delivery.refusals import hold_refused
+from bc_ometria.delivery.proof import Prover
+from bc_ometria.delivery.push import Push
+from bc_ometria.delivery.refusals import read_errors
 from bc_ometria.ometria.client import OmetriaClient
+from bc_ometria.rules import Account, Rules
 from bc_ometria.store import exceptions, outbox
 from bc_ometria.store.exceptions import FINDING
 from bc_ometria_tests.sandbox.ometria_stand_in import StandIn, contact, order
@@ -20,9 +21,46 @@ from bc_ometria_tests.store.records import CHANGED, end_waits, state
 from bc_ometria_tests.store.rows import table
 
 COLLECTION = "blue_cherry"
-ONE_LOOK = Patience(first_look=0, of_a_run=0, until_drift=3600)
-AT_ONCE = Patience(first_look=0, of_a_run=0, until_drift=0)
-"""One look, and what it does not show has drifted."""
+ONE_LOOK, AT_ONCE = 3600.0, 0.0
+"""Seconds until drift: what one look does not show is waited for, or has drifted."""
+
+
+@dataclass(frozen=True)
+class Pushes:
+    """What some calls did, records counted together; ``problem`` has what was said of them."""
+
+    accepted: int
+    refused: int
+    put_back: int
+    calls: int
+    problem: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look found, records counted together; ``drifted`` are those that go again, or did in vain."""
+
+    confirmed: int = 0
+    drifted: int = 0
+    open: int = 0
+    problem: str = ""
+
+
+def account(**changed: Any) -> Account:
+    """The account of the tests' stand-in."""
+    readings = {"collection": COLLECTION, "read_back_after": 0, **changed}
+    return Account.model_validate(Rules.load().account.model_dump() | readings)
+
+
+def push_all(engine: Engine, client: OmetriaClient, record_type: str = "order") -> Pushes:
+    """Send all that is due of a type, one call after the other."""
+    push, done = Push(engine, client), []
+    while batches := outbox.claim(engine, 1, record_types=[record_type]):
+        done += [push(batch) for batch in batches]
+    return Pushes(
+        *(sum(getattr(each, name).total() for each in done) for name in ("accepted", "refused", "put_back", "calls")),
+        "; ".join(sorted({problem for each in done for problem in each.problems})),
+    )
 
 
 @dataclass
@@ -52,15 +90,21 @@ class Outgoing:
             exceptions.record(connection, self.record_type, frame["record_id"].tolist(), pd.DataFrame(columns=FINDING))
         return states
 
-    def push(self) -> Pushed:
+    def push(self) -> Pushes:
+        """Send all that is due of the type, whatever its lane; what is put back waits for the next time."""
         end_waits(self.engine)
-        return push_waiting(self.engine, self.client, self.record_type)
+        return push_all(self.engine, self.client, self.record_type)
 
     def read_errors(self) -> int:
-        return hold_refused(self.engine, self.client, self.record_type)
+        return read_errors(self.engine, self.client).held[self.record_type]
 
-    def prove(self, patience: Patience = ONE_LOOK) -> Proved:
-        return read_back(self.engine, self.client, self.record_type, COLLECTION, patience)
+    def prove(self, until_drift: float = ONE_LOOK) -> Seen:
+        proved = Prover(self.engine, self.client, account(read_back_until=max(until_drift, 1e-9))).look()
+        with self.engine.begin() as connection:
+            exceptions.close_mended(connection, self.record_type)
+        drifted = proved.repaired.total() + proved.drifted.total()
+        problem = "; ".join(sorted(proved.problems))
+        return Seen(proved.confirmed.total(), drifted, proved.open.total(), problem)
 
     def state(self, id: str) -> str:
         return state(self.engine, id, self.record_type)

@@ -6,9 +6,9 @@ import pytest
 from sqlalchemy import Engine, text
 from starlette.responses import JSONResponse
 
-from bc_ometria.delivery.proof import Patience, Proved, read_back
+from bc_ometria.delivery.proof import Prover
 from bc_ometria.ometria.errors import AccessRefused
-from bc_ometria_tests.delivery.outgoing import AT_ONCE, COLLECTION, ONE_LOOK, Outgoing, contacts, orders
+from bc_ometria_tests.delivery.outgoing import AT_ONCE, Outgoing, Seen, account, contacts, orders
 from bc_ometria_tests.ometria.server import answering
 from bc_ometria_tests.sandbox.ometria_stand_in import contact, order
 from bc_ometria_tests.store.records import column, send, state, want
@@ -21,10 +21,16 @@ def lag(out: Outgoing, seconds: float) -> None:
     out.stand_in.account.settings = settings.changed({"queue_lag_seconds": seconds})
 
 
+def nameless(out: Outgoing) -> None:
+    """Ometria's errors ring has the documented shape, which names no record."""
+    settings = out.stand_in.account.settings
+    out.stand_in.account.settings = settings.changed({"error_shape": "documented"})
+
+
 def test_few_are_read_one_by_one(out: Outgoing) -> None:
     out.want(*orders(FEW))
     out.push()
-    assert out.prove() == Proved(confirmed=FEW)
+    assert out.prove() == Seen(confirmed=FEW)
     assert (out.calls("GET /v2/orders/{id}"), out.calls("GET /v2/orders")) == (FEW, 0)
 
 
@@ -35,7 +41,7 @@ def test_many_are_read_from_lists_in_which_others_records_stand_too(out: Outgoin
     out.want(*orders(MANY))
     out.push()
     out.stand_in.push(*[order(f"late {number}") for number in range(100)])
-    assert out.prove() == Proved(confirmed=MANY)
+    assert out.prove() == Seen(confirmed=MANY)
     assert (out.calls("GET /v2/orders/{id}"), out.calls("GET /v2/orders")) == (0, 3)
     assert out.states() == {"confirmed": MANY}
 
@@ -67,23 +73,11 @@ def test_what_is_not_there_yet_is_waited_for(out: Outgoing, number: int) -> None
     lag(out, 60)
     out.want(*orders(number))
     out.push()
-    assert out.prove() == Proved(open=number)
+    assert out.prove() == Seen(open=number)
     assert out.states() == {"sent": number}
     assert out.open_exceptions() == []
     out.stand_in.advance(seconds=61)
-    assert out.prove() == Proved(confirmed=number)
-
-
-def test_a_run_does_not_wait_for_what_an_earlier_one_has_waited_for(out: Outgoing, engine: Engine) -> None:
-    """F4: one record that Ometria does not show must not slow every run until it counts as drift."""
-    lag(out, 600)
-    out.want(*orders(1))
-    out.push()
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE bc_ometria.outbox SET accepted_at = now() - interval '1 minute'"))
-    patience = Patience(first_look=0, of_a_run=20, until_drift=900)
-    assert out.prove(patience) == Proved(open=1)
-    assert out.calls("GET /v2/orders/{id}") == 1
+    assert out.prove() == Seen(confirmed=number)
 
 
 def test_an_old_version_that_is_still_shown_is_waited_for(out: Outgoing) -> None:
@@ -93,29 +87,14 @@ def test_an_old_version_that_is_still_shown_is_waited_for(out: Outgoing) -> None
     lag(out, 60)
     out.want(*orders(5, status="returned"))
     out.push()
-    assert out.prove() == Proved(open=5)
+    assert out.prove() == Seen(open=5)
     out.stand_in.advance(seconds=61)
-    assert out.prove() == Proved(confirmed=5)
-
-
-def test_one_run_looks_again_and_sees_what_came_meanwhile(out: Outgoing) -> None:
-    lag(out, 60)
-    out.want(*orders(5))
-    out.push()
-    seen: list[Proved] = []
-
-    def come(proved: Proved) -> None:
-        seen.append(proved)
-        out.stand_in.advance(seconds=61)
-
-    patience = Patience(first_look=0, of_a_run=60, until_drift=3600)
-    proved = read_back(out.engine, out.client, "order", COLLECTION, patience, progress=come)
-    assert proved == Proved(confirmed=5)
-    assert seen == [Proved(open=5), Proved(confirmed=5)]
+    assert out.prove() == Seen(confirmed=5)
 
 
 @pytest.mark.parametrize("number", [5, MANY])
 def test_what_is_overdue_has_drifted_with_the_fields_that_differ(out: Outgoing, number: int) -> None:
+    nameless(out)
     out.want(*orders(number))
     out.stand_in.arm("reject_ids", calls=None, ids=["0000000001"])
     out.push()
@@ -124,8 +103,8 @@ def test_what_is_overdue_has_drifted_with_the_fields_that_differ(out: Outgoing, 
     proved = out.prove(AT_ONCE)
     assert (proved.confirmed, proved.drifted, proved.open) == (number - 2, 2, 0)
     assert out.open_exceptions() == [
-        ("drift", "0000000001", "missing"),
-        ("drift", "0000000002", "grand_total"),
+        ("drift", "0000000001", "missing in Ometria"),
+        ("drift", "0000000002", "grand_total: 129.0 wanted, 1.0 shown"),
     ]
     out.want(order("0000000001", status="x"), order("0000000002", status="x"))
     assert out.stand_in.control.delete("/faults").status_code == 200
@@ -136,14 +115,12 @@ def test_what_is_overdue_has_drifted_with_the_fields_that_differ(out: Outgoing, 
 
 
 def test_more_missing_records_than_one_look_takes(out: Outgoing) -> None:
-    out.stand_in.arm("rejected", calls=None, count=100)
+    nameless(out)
     out.want(*orders(450))
+    out.stand_in.arm("reject_ids", calls=None, ids=[f"{number:010}" for number in range(450)])
     out.push()
-    drifted = 0
-    for _ in range(3):
-        drifted += out.prove(AT_ONCE).drifted
-    assert drifted == 450
-    assert out.states() == {"drift": 450}
+    assert sum(out.prove(AT_ONCE).drifted for _ in range(3)) == 450
+    assert out.states() == {"wanted": 450}
 
 
 def test_records_that_were_applied_out_of_order_are_found(out: Outgoing) -> None:
@@ -154,9 +131,9 @@ def test_records_that_were_applied_out_of_order_are_found(out: Outgoing) -> None
     out.want(*orders(3, status="returned"))
     out.push()
     out.stand_in.advance(seconds=61)
-    assert out.prove() == Proved(open=3)
-    assert out.prove(AT_ONCE) == Proved(drifted=3)
-    assert {words for _, _, words in out.open_exceptions()} == {"status"}
+    assert out.prove() == Seen(open=3)
+    assert out.prove(AT_ONCE) == Seen(drifted=3)
+    assert {words for _, _, words in out.open_exceptions()} == {'status: "returned" wanted, missing'}
 
 
 SPOILT: list[dict[str, Any]] = [
@@ -185,10 +162,10 @@ def test_a_failed_read_is_no_missing_record(out: Outgoing, fault: dict[str, Any]
 def test_a_read_that_ometria_refuses_is_told_and_fails_nothing(engine: Engine) -> None:
     want(engine, "1", "A")
     send(engine)
-    with answering(JSONResponse({"message": "bad id"}, status_code=400)) as scripted:
-        proved = read_back(engine, scripted.client, "order", COLLECTION, ONE_LOOK)
-    assert (proved.open, proved.drifted) == (1, 0)
-    assert "bad id" in proved.problem
+    with answering([], JSONResponse({"message": "bad id"}, status_code=400)) as scripted:
+        proved = Prover(engine, scripted.client, account()).look()
+    assert (proved.open["order"], proved.drifted.total()) == (1, 0)
+    assert any("bad id" in problem for problem in proved.problems)
     assert state(engine) == "sent"
 
 
@@ -205,11 +182,11 @@ def test_a_record_that_changed_since_it_was_sent_is_not_read_back(out: Outgoing)
     out.want(*orders(2))
     out.push()
     out.want(order("0000000000", status="returned"))
-    assert out.prove(AT_ONCE) == Proved(confirmed=1)
+    assert out.prove(AT_ONCE) == Seen(confirmed=1)
     assert out.state("0000000000") == "wanted"
     assert column(out.engine, "proved_version", "0000000000") is None
 
 
 def test_nothing_to_prove_calls_nobody(out: Outgoing) -> None:
-    assert out.prove() == Proved()
+    assert out.prove() == Seen()
     assert out.calls("GET /v2/orders/{id}") == 0

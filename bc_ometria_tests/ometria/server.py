@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bc_ometria.ometria.budget import Budget, CallBudget
+from bc_ometria.ometria.budget import CallBudget, Unlimited
 from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.sandbox.server import Server
 
@@ -52,6 +52,6 @@ def answering(*replies: Response | Any, budget: CallBudget | None = None) -> Ite
     app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST"])])
     with (
         Server(app) as server,
-        OmetriaClient(f"{server.url}/v2", KEY, budget=budget or Budget.unlimited()) as client,
+        OmetriaClient(f"{server.url}/v2", KEY, budget=budget or Unlimited()) as client,
     ):
         yield Scripted(client, heard)

@@ -2,18 +2,21 @@
 
 import logging
 import socket
+import time
 import traceback
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from email.utils import format_datetime
+from math import inf
 from typing import Any
 
 import httpx
 import pytest
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
-from bc_ometria.ometria.budget import Budget
+from bc_ometria.ometria.budget import MAX_PAUSE_S, Kind, Unlimited
 from bc_ometria.ometria.client import OmetriaClient, PushReply, RecordError
-from bc_ometria.ometria.connection import MAX_RETRY_AFTER_S, retry_after
+from bc_ometria.ometria.connection import retry_after
 from bc_ometria.ometria.errors import (
     AccessRefused,
     NotReceived,
@@ -47,7 +50,7 @@ def failure(call: Callable[[], object]) -> OmetriaError:
 def test_a_push_sends_the_payloads_as_they_are() -> None:
     reply = JSONResponse(RECEIVED, 202, headers={"X-QueueSize-Limit": "50000", "X-QueueSize-Remaining": "49998"})
     with answering(reply) as ometria:
-        assert ometria.client.push("order", [ORDER, ORDER]) == PushReply("r-1", 2, 0, 49_998)
+        assert ometria.client.push("order", [ORDER, ORDER]) == PushReply("r-1", 2, 0, 50_000, 49_998)
     (heard,) = ometria.heard
     assert (heard.method, heard.target) == ("POST", "/v2/push")
     assert heard.body == b"[" + ORDER + b"," + ORDER + b"]"
@@ -57,7 +60,14 @@ def test_a_push_sends_the_payloads_as_they_are() -> None:
 
 def test_a_push_reply_without_queue_headers_says_so() -> None:
     with answering(JSONResponse({**RECEIVED, "accepted": 0, "rejected": 2}, 202)) as ometria:
-        assert ometria.client.push("order", [ORDER, ORDER]) == PushReply("r-1", 0, 2, None)
+        assert ometria.client.push("order", [ORDER, ORDER]) == PushReply("r-1", 0, 2, None, None)
+
+
+@pytest.mark.parametrize("said", ["", "many", "-1", "1.5", "9" * 10, "9" * 5_000])
+def test_a_queue_header_that_is_no_count_says_nothing(said: str) -> None:
+    reply = JSONResponse(RECEIVED, 202, headers={"X-QueueSize-Limit": "7", "X-QueueSize-Remaining": said})
+    with answering(reply) as ometria:
+        assert ometria.client.push("order", [ORDER, ORDER]) == PushReply("r-1", 2, 0, 7, None)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +89,7 @@ def test_a_push_that_ometria_would_refuse_is_not_sent(record_type: str, payloads
 
 ANSWERS = [
     (JSONResponse({"message": "API key is not authorised"}, 403), AccessRefused, "OMETRIA_API_KEY"),
+    (JSONResponse({}, 403), AccessRefused, "No record is marked as bad"),
     (JSONResponse({}, 401), AccessRefused, "OMETRIA_API_KEY"),
     (HTMLResponse("<html>Forbidden</html>", 403), AccessRefused, "OMETRIA_API_KEY"),
     (
@@ -93,7 +104,9 @@ ANSWERS = [
     ),
     (Response("not JSON", 400), PayloadRefused, "gave no reason"),
     (Response("", 413), PayloadRefused, "413"),
-    (JSONResponse({}, 429), RateLimited, "Nothing was received"),
+    (JSONResponse({}, 429), RateLimited, "Nothing was received; calls of this kind pause for 0.25 s"),
+    (JSONResponse({}, 429, headers={"Retry-After": "7"}), RateLimited, "pause for 7 s, and it goes again by itself"),
+    (JSONResponse({}, 429, headers={"Retry-After": "31536000"}), RateLimited, "pause for 300 s"),
     (JSONResponse({}, 404), Unreachable, "OMETRIA_BASE_URL"),
     *((Response("oops", status), OutcomeUnknown, "error of its own") for status in (408, 500, 502, 503, 504)),
     (HTMLResponse("<html>Back soon</html>", 200), OutcomeUnknown, "without JSON"),
@@ -138,7 +151,7 @@ def test_no_connection_means_not_sent() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))  # Bound and not listening: connections are refused.
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/v2"
-        with OmetriaClient(url, KEY) as client:
+        with OmetriaClient(url, KEY, budget=Unlimited()) as client:
             error = failure(lambda: client.push("order", [ORDER]))
     assert isinstance(error, Unreachable)
     assert "OMETRIA_BASE_URL" in str(error)
@@ -155,33 +168,122 @@ DATE = "Mon, 23 Nov 2026 09:05:00 GMT"
         ({"Retry-After": "7"}, 7.0),
         ({"Retry-After": " 1.5 "}, 1.5),
         ({"Retry-After": "-3"}, 0.0),
-        ({"Retry-After": "86400"}, MAX_RETRY_AFTER_S),
+        ({"Retry-After": "86400"}, MAX_PAUSE_S),
         ({"Retry-After": "soon"}, None),
         ({"Retry-After": "nan"}, None),
         ({"Retry-After": "Mon, 23 Nov 2026 09:05:20 GMT", "Date": DATE}, 20.0),
         ({"Retry-After": "Mon, 23 Nov 2026 09:04:20 GMT", "Date": DATE}, 0.0),
-        ({"Retry-After": "Tue, 24 Nov 2026 09:05:00 GMT", "Date": DATE}, MAX_RETRY_AFTER_S),
+        ({"Retry-After": "Tue, 24 Nov 2026 09:05:00 GMT", "Date": DATE}, MAX_PAUSE_S),
         ({"Retry-After": "Wed, 01 Jan 2020 00:00:00 GMT"}, 0.0),
-        ({"Retry-After": "Mon, 23 Nov 2026 09:05:20 GMT", "Date": "once"}, None),
+        ({"Retry-After": "Wed, 01 Jan 2020 00:00:00 GMT", "Date": "once"}, 0.0),
+        ({"Retry-After": "Mon, 23 Nov 2026 09:05:20 +9999999999999"}, None),
+        ({"Retry-After": "Mon, 23 Nov 2026 09:05:20 -0000"}, None),
     ],
 )
 def test_retry_after_in_seconds_or_as_a_date(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(httpx.Headers(headers)) == seconds
 
 
-@pytest.mark.parametrize(("asked", "seconds", "paused"), [("7", 7.0, 7.0), (None, None, 1.0)])
-def test_after_a_429_the_calls_of_that_kind_pause(asked: str | None, seconds: float | None, paused: float) -> None:
-    slept: list[float] = []
-    budget = Budget(clock=lambda: sum(slept), sleep=slept.append)
+class Told(Unlimited):
+    """A budget that has every turn in time and remembers what it was told."""
+
+    def __init__(self, turns: int = 1_000) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.turns = turns
+
+    def acquire(self, kind: Kind, up_to: int = 1, *, start_by: float = inf) -> int:
+        self.told.append(("acquire", kind, up_to, start_by))
+        return min(up_to, self.turns)
+
+    def start(self, kind: Kind) -> None:
+        self.told.append(("start", kind))
+
+    def pause(self, kind: Kind, seconds: float) -> None:
+        self.told.append(("pause", kind, seconds))
+
+
+@pytest.mark.parametrize(("asked", "paused"), [("7", 7.0), (None, 0.25), ("0", 0.25), ("1e9", 300.0)])
+def test_after_a_429_the_calls_of_that_kind_pause(asked: str | None, paused: float) -> None:
+    budget = Told()
     refusal = JSONResponse({}, 429, headers={"Retry-After": asked} if asked else {})
-    with answering(refusal, [], JSONResponse(RECEIVED, 202), budget=budget) as ometria:
+    with answering(refusal, [], refusal, budget=budget) as ometria:
         error = failure(lambda: ometria.client.push("order", [ORDER]))
         assert isinstance(error, RateLimited)
-        assert error.retry_after == seconds
+        assert error.pause_s == paused
+        assert budget.told[-1] == ("pause", "push", paused)
         ometria.client.ping()
-        assert slept == []
+        assert len([word for word in budget.told if word[0] == "pause"]) == 1
+        failure(ometria.client.ping)
+        assert budget.told[-1] == ("pause", "other", paused)
+
+
+def test_one_429_after_the_other_doubles_the_pause_up_to_a_limit() -> None:
+    """A queue that stays full is not asked four times a second."""
+    budget = Told()
+    refused, received = JSONResponse({}, 429), JSONResponse(RECEIVED, 202)
+    with answering(*[refused] * 8, received, refused, refused, budget=budget) as ometria:
+        for _ in range(8):
+            failure(lambda: ometria.client.push("order", [ORDER]))
         ometria.client.push("order", [ORDER])
-        assert slept == [paused]
+        failure(lambda: ometria.client.push("order", [ORDER]))
+        failure(ometria.client.ping)
+    pauses = [word[1:] for word in budget.told if word[0] == "pause"]
+    assert pauses == [*(("push", s) for s in (0.25, 0.5, 1, 2, 4, 8, 16, 16, 0.25)), ("other", 0.25)]
+
+
+def test_every_call_takes_one_turn_of_its_kind_and_starts_with_it() -> None:
+    budget = Told()
+    with answering(JSONResponse(RECEIVED, 202), [], budget=budget) as ometria:
+        ometria.client.push("order", [ORDER])
+        ometria.client.errors()
+    assert budget.told == [
+        ("acquire", "push", 1, inf),
+        ("start", "push"),
+        ("acquire", "other", 1, inf),
+        ("start", "other"),
+    ]
+
+
+def test_a_push_takes_no_turn_where_its_caller_has_taken_one() -> None:
+    budget = Told()
+    with answering(JSONResponse(RECEIVED, 202), budget=budget) as ometria:
+        assert ometria.client.budget is budget
+        ometria.client.push("order", [ORDER], has_turn=True)
+    assert budget.told == [("start", "push")]
+
+
+def test_a_push_whose_turn_would_come_too_late_is_not_made() -> None:
+    budget = Told(turns=0)
+    by = time.monotonic() + 60
+    with answering(JSONResponse(RECEIVED, 202), budget=budget) as ometria:
+        ometria.client.push("order", [ORDER], start_by=by, has_turn=True)
+        assert len(ometria.heard) == 1
+        budget.told.clear()
+        assert type(failure(lambda: ometria.client.push("order", [ORDER], start_by=by))) is NotReceived
+        assert budget.told == [("acquire", "push", 1, by)]  # What was not taken is not started with.
+        error = failure(lambda: ometria.client.push("order", [ORDER], start_by=0.0, has_turn=True))
+        assert type(error) is NotReceived
+        assert "nothing was sent" in str(error)
+        assert len(ometria.heard) == 1
+
+
+def test_ometrias_clock_is_told_by_its_newest_answer() -> None:
+    """What is asked by time is asked by Ometria's (P7): never by one that is later than it is."""
+    at = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    ahead, behind = (datetime.now(UTC) + timedelta(hours=hours) for hours in (2, -3))
+    dates = [None, *(format_datetime(date, usegmt=True) for date in (ahead, behind)), "some time", "0"]
+    nothing = httpx.ByteStream(b"")
+    answers = iter(httpx.Response(500, headers={"Date": date} if date else {}, stream=nothing) for date in dates)
+    no_network = httpx.MockTransport(lambda request: next(answers))  # A server would send a Date of its own.
+    with OmetriaClient("http://example.com/v2", KEY, budget=Unlimited(), transport=no_network) as client:
+        failure(client.ping)
+        assert not client.knows_ometria_time
+        assert client.ometria_time(at) == at
+        for hours in (2, -3, -3, -3):  # What is no date says nothing.
+            failure(client.ping)
+            assert client.knows_ometria_time
+            early = at + timedelta(hours=hours) - client.ometria_time(at)
+            assert timedelta(0) <= early < timedelta(seconds=30)
 
 
 def test_both_shapes_of_a_record_error_are_read() -> None:
@@ -201,7 +303,7 @@ def test_both_shapes_of_a_record_error_are_read() -> None:
         found = ometria.client.errors()
     assert found == [
         RecordError(None, None, None, "Invalid e-mail <***@***>", "/email"),
-        RecordError("r-1", "order", "W1", "is required", None),
+        RecordError("r-1", "order", "W1", "is required", None, SINCE),
         RecordError("r-2", "contact", "7", "no reason given", None),
     ]
     assert ometria.heard[0].target == "/v2/push/_errors"
@@ -295,12 +397,12 @@ def test_the_key_shows_in_no_repr() -> None:
 )
 def test_a_malformed_address_is_named_without_being_shown(url: str) -> None:
     with pytest.raises(ValueError, match="OMETRIA_BASE_URL") as caught:
-        OmetriaClient(url, KEY)
+        OmetriaClient(url, KEY, budget=Unlimited())
     assert "pw" not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["", "k3y\nX-Other: 1", "k3y ", "k\u00e9y"])
 def test_a_malformed_key_is_named_without_being_shown(key: str) -> None:
     with pytest.raises(ValueError, match="OMETRIA_API_KEY") as caught:
-        OmetriaClient("https://example.com/v2", key)
+        OmetriaClient("https://example.com/v2", key, budget=Unlimited())
     assert "k3y" not in str(caught.value)

@@ -110,6 +110,7 @@ _LONDON = '"0010": {name: London, country: GB}'
 _IE = '"300": {store: ie, currency: EUR, country: IE, brand: Outlet, marketing: true}'
 _WEB = "W: {channel: online, send: true"
 _REDUCED = '{owner: Ecommerce, severity: report, meaning: "an order was'
+_LATE = 'lasts_h: 168, meaning: "an event was too old'
 _TOTALS = "totals_differ:\n  {owner: Operations"
 _EITHER = "give either claim, or ignore with a reason"
 
@@ -160,7 +161,7 @@ _EITHER = "give either claim, or ignore with a reason"
         ("owners", _REDUCED, _REDUCED.replace("Ecommerce", "IT"), "reduced_lines.owner", "'Marketing', 'Ecommerce'"),
         ("owners", _REDUCED, _REDUCED.replace("report", "low"), "reduced_lines.severity", "'hold' or 'report'"),
         ("owners", "wait_min: 60", "wait_min: -1", "incomplete_order.wait_min", "greater than or equal to 0"),
-        ("owners", "lasts_h: 168", "lasts_h: 0", "event_too_late.lasts_h", "greater than 0"),
+        ("owners", _LATE, _LATE.replace("168", "0"), "event_too_late.lasts_h", "greater than 0"),
     ],
 )
 def test_a_broken_file_is_refused_with_line_field_and_what_is_allowed(
@@ -307,7 +308,7 @@ def test_the_version_follows_what_can_change_a_record(folder: Path, name: str, o
         ("ometria", "read_back_until: 900", "read_back_until: 60"),
         ("ometria", "cliff_min: 240", "cliff_min: 120"),
         ("owners", "wait_min: 60", "wait_min: 30"),
-        ("owners", "lasts_h: 168", "lasts_h: 24"),
+        ("owners", _LATE, _LATE.replace("168", "24")),
         ("thresholds", "weeks: 4", "weeks: 6"),
         ("owners", _TOTALS, _TOTALS.replace("Operations", "Ecommerce")),
         ("owners", "add up to different totals", "do not add up"),

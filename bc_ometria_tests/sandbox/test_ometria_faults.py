@@ -1,9 +1,14 @@
 """Trouble on demand, over the wire as a client meets it."""
 
+from collections import Counter
+
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bc_ometria.sandbox.ometria import Fault
+from bc_ometria.sandbox.ometria.faults import Faults
 from bc_ometria_tests.sandbox.ometria_stand_in import contact, event, order, stand_in
 
 
@@ -44,6 +49,24 @@ def test_a_connection_reset_before_and_after_the_records_were_accepted(after, th
         assert stored(ometria) == there
         assert ometria.control.get("/counts").json()["statuses"] == {"none": 1}
         ometria.push(order("2"))
+
+
+@pytest.mark.parametrize(("after", "there"), [(False, []), (True, ["1"])])
+def test_no_answer_before_and_after_the_records_were_accepted(after, there):
+    with stand_in() as ometria:
+        ometria.arm("no_answer", seconds=600, after=after)
+        with pytest.raises(httpx.ReadTimeout):
+            ometria.api.post("/push", json=[order("1")], timeout=0.2)
+        assert stored(ometria) == there
+        ometria.push(order("2"))
+
+
+def test_no_answer_ends_with_the_connection():
+    with stand_in() as ometria:
+        ometria.arm("no_answer", seconds=0.01)
+        with pytest.raises(httpx.RemoteProtocolError, match="without sending a response"):
+            ometria.api.post("/push", json=[order("1")])
+        assert ometria.control.get("/counts").json()["statuses"] == {"none": 1}
 
 
 def test_half_a_body():
@@ -140,6 +163,49 @@ def test_records_applied_out_of_order():
         assert ometria.get("/orders/3")["status"] == "first"
 
 
+def test_shares_of_calls_fail_until_they_are_cleared():
+    with stand_in() as ometria:
+        ometria.arm("too_many_requests", every=10, calls=None, path="/push")
+        ometria.arm("server_error", every=20, calls=None, method="POST", path="/push")
+        ometria.arm("server_error", every=20, calls=None, after=True, status=500, path="/push")
+        statuses = [ometria.api.post("/push", json=[contact()]).status_code for _ in range(202)]
+        assert Counter(statuses) == {202: 162, 429: 20, 503: 10, 500: 10}
+        assert ometria.account.counts.pushes == 172
+        assert [each["every"] for each in ometria.control.get("/faults").json()] == [10, 20, 20]
+        ometria.control.delete("/faults")
+        assert {ometria.api.post("/push", json=[contact()]).status_code for _ in range(20)} == {202}
+
+
+def test_a_share_counts_only_calls_of_its_path_and_ends_after_so_many():
+    with stand_in() as ometria:
+        ometria.arm("server_error", every=2, calls=2, path="/orders")
+        ometria.get("/push/_errors")
+        statuses = [ometria.api.get("/orders").status_code for _ in range(6)]
+        assert statuses == [200, 503, 200, 503, 200, 200]
+
+
+@given(st.lists(st.integers(2, 40), min_size=1, max_size=6), st.integers(0, 500))
+def test_no_share_is_kept_from_its_own_by_others(shares, calls):
+    """Any shares that fit together: each comes to its own, late by no more calls than there are others."""
+    while sum(1 / share for share in shares) > 1:
+        shares.pop()
+    faults = Faults()
+    for share in shares:
+        faults.arm(Fault(kind="server_error", every=share, calls=None, retry_after=str(len(faults.armed))))
+    met = Counter(fault.retry_after for _ in range(calls) if (fault := faults.for_reply("POST", "/push")))
+    for at, share in enumerate(shares):
+        assert (calls - len(shares)) // share - 1 <= met[str(at)] <= calls // share
+
+
+def test_a_share_of_the_pushes_is_refused_asynchronously():
+    with stand_in() as ometria:
+        ometria.arm("reject_ids", ids=["1"], every=2, calls=None)
+        ometria.arm("rejected", every=3, calls=None)
+        replies = [ometria.push(order("1"), order("2"))["rejected"] for _ in range(6)]
+        assert replies == [0, 0, 1, 0, 0, 1]
+        assert len(ometria.errors()) == 3
+
+
 def test_faults_come_one_after_the_other_and_push_faults_together():
     with stand_in() as ometria:
         ometria.arm("server_error", after=True)
@@ -150,6 +216,9 @@ def test_faults_come_one_after_the_other_and_push_faults_together():
         statuses = [ometria.api.post("/push", json=records).status_code for _ in range(3)]
         assert statuses == [503, 429, 202]
         assert ometria.account.counts.refused == 1
+        # The push that gets a 503 was accepted, and the push faults met that one.
+        met = ["server_error", "reject_ids", "rejected", "too_many_requests"]
+        assert ometria.control.get("/counts").json()["faults"] == dict.fromkeys(met, 1)
         assert stored(ometria) == ["2", "1", "3"]
 
 
@@ -177,6 +246,7 @@ def test_faults_can_be_bound_to_a_method_and_armed_in_the_process():
         {"kind": "earthquake"},
         {"kind": "server_error", "status": 200},
         {"kind": "rejected", "calls": 0},
+        {"kind": "too_many_requests", "every": 0},
         {"x": 1},
     ],
 )

@@ -43,11 +43,12 @@ collection: bluecherry
 discount_sign: positive
 limits: {push_per_s: 1000, other_per_s: 1000, erasure_per_min: 1000, merge_per_min: 1000}
 cliff_min: 10000000
+history_after_h: 10000000
 read_back_after: 0
 read_back_until: 900
 """
-"""An account whose plan sets no limit, that shows at once what it was sent, and whose journeys take events of any age:
-the shop lives in the past."""
+"""An account whose plan sets no limit, that shows at once what it was sent, whose journeys take events of any age and
+for which no change is history: the shop lives in the past."""
 
 
 def customer(code: str = "00000001", **columns: Value) -> Row:

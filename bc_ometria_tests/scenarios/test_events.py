@@ -73,10 +73,10 @@ def test_an_event_past_the_cliff_is_a_journey_missed_and_history_is_none(opened:
     assert shop.waiting_events(after) == {"order_picking": late, "order_dispatched": late}
     missed = shop.exceptions("event_too_late")
     assert {each["detail"] for each in missed} == {
-        f"order_picking of order {after}, 2026-01-05 10:00 UTC",
-        f"order_dispatched of order {after}, 2026-01-05 10:00 UTC",
+        f"order_picking of order {after}, 2026-01-05 10:00 UTC: the journey that it starts was missed",
+        f"order_dispatched of order {after}, 2026-01-05 10:00 UTC: the journey that it starts was missed",
     }
-    assert metadata(result, "delivery", "order_events")["too_late"] == 2
+    assert metadata(result, "delivery", "order_events")["events_too_late"] == 2
     check = evaluations(result)["delivery/order_events:events_were_in_time"]
     assert (check.passed, check.severity.value) == (False, "WARN")
     assert {row["record"] for row in table(check, "examples")} == {

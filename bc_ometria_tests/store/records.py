@@ -1,5 +1,6 @@
 """Records on their way into the outbox, and what stands there."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ import pandas as pd
 from sqlalchemy import Engine, text
 
 from bc_ometria.store import outbox
-from bc_ometria.store.outbox import Claimed
+from bc_ometria.store.outbox import Claimed, Outcome, Sent
 from bc_ometria.store.schema import SCHEMA
 
 CHANGED = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -37,7 +38,8 @@ def want(engine: Engine, record_id: str, version: str) -> dict[str, int]:
 
 
 def claim(engine: Engine, limit: int = 100, record_type: str = "order") -> list[Claimed]:
-    return outbox.claim(engine, record_type, limit)
+    batches = outbox.claim(engine, 1, size=limit, record_types=[record_type])
+    return batches[0].records if batches else []
 
 
 def send(engine: Engine, request_id: str = "r-1", record_type: str = "order") -> list[str]:
@@ -47,8 +49,24 @@ def send(engine: Engine, request_id: str = "r-1", record_type: str = "order") ->
     return [record.version for record in batch]
 
 
-def prove(engine: Engine, state: str = "confirmed", record_type: str = "order") -> None:
-    outbox.settle(engine, record_type, outbox.unproved(engine, record_type, 1000), state)
+def give_back(
+    engine: Engine, records: Sequence[Claimed], *, arrived: bool, waits: bool = False, record_type: str = "order"
+) -> None:
+    """Put claimed records back: due at once, or after a wait that no test sees the end of."""
+    outbox.give_back(engine, record_type, records, arrived=arrived, counts=waits)
+    if waits:
+        with engine.begin() as connection:
+            later = f"UPDATE {SCHEMA}.outbox SET next_attempt = now() + interval '1 hour' WHERE record_id = ANY(:ids)"
+            connection.execute(text(later), {"ids": [record.record_id for record in records]})
+
+
+def settle(engine: Engine, records: Sequence[Sent], outcome: Outcome, record_type: str = "order") -> dict[str, str]:
+    with engine.begin() as connection:
+        return outbox.settle(connection, record_type, records, outcome)
+
+
+def prove(engine: Engine, outcome: Outcome = "confirmed", record_type: str = "order") -> None:
+    settle(engine, outbox.unproved(engine, record_type, 1000), outcome, record_type)
 
 
 def reject(engine: Engine, record_id: str, request_id: str | None = "r-1") -> bool:

@@ -5,6 +5,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 from bc_ometria.sandbox.clock import Clock
@@ -15,7 +16,7 @@ from bc_ometria.sandbox.ometria.consent import Channel
 from bc_ometria.sandbox.ometria.contents import Contents
 from bc_ometria.sandbox.ometria.faults import Fault, Faults, PushKind, ReplyKind
 from bc_ometria.sandbox.ometria.identities import Identifier
-from bc_ometria.sandbox.ometria.journal import Counts, Job, Push, RecordError
+from bc_ometria.sandbox.ometria.journal import Counts, Job, Push, RecordError, Version
 from bc_ometria.sandbox.ometria.limits import RateLimits
 from bc_ometria.sandbox.ometria.people import People
 from bc_ometria.sandbox.ometria.records import MAX_RECORD_BYTES, problem_of
@@ -37,8 +38,8 @@ class QueueFull(Exception):
 class Account:
     """All state of one Ometria account.
 
-    Time is ``clock``'s. Queued records and jobs take effect when the clock has reached them **and** somebody
-    looks: every HTTP call settles first; a test that looks inside by itself calls ``settle``.
+    Time is ``clock``'s, and as far ahead as the settings say. Queued records and jobs take effect when it has reached
+    them **and** somebody looks: every HTTP call settles first; a test that looks inside by itself calls ``settle``.
     """
 
     def __init__(self, clock: Clock | None = None, settings: Settings | None = None) -> None:
@@ -63,9 +64,15 @@ class Account:
             self.deletions: dict[str, Job] = {}
             self.merges: dict[str, Job] = {}
             self.pushes: deque[Push] = deque(maxlen=PUSH_LOG)
+            self.history: dict[tuple[str, str], list[Version]] = {}
+            """By type and id, what was pushed under it, in order; with the setting ``history`` only."""
             self.counts = Counts()
             self.faults = Faults()
             self.limits = RateLimits()
+
+    def timestamp(self) -> float:
+        """Ometria's present, in seconds since the epoch."""
+        return self.clock.timestamp() + self.settings.clock_ahead_seconds
 
     @property
     def backlog(self) -> int:
@@ -75,7 +82,7 @@ class Account:
     def settle(self) -> None:
         """Let everything happen that is due by the clock."""
         with self._lock:
-            self._agenda.run(self.clock.timestamp())
+            self._agenda.run(self.timestamp())
             self.counts.event_repeats = self.contents.event_repeats
 
     def push(self, records: list[Any]) -> tuple[str, int]:
@@ -88,11 +95,15 @@ class Account:
             if self.backlog + len(records) > self.settings.queue_limit:
                 raise QueueFull
             faults = {fault.kind: fault for fault in self.faults.for_push()}
-            request_id, now = uuid.uuid4().hex, self.clock.timestamp()
+            self.counts.faults.update(faults.keys())
+            request_id, now = uuid.uuid4().hex, self.timestamp()
             self._note(request_id, now, records)
             rejected = min(faults["rejected"].count, len(records)) if "rejected" in faults else 0
             ids = faults["reject_ids"].ids if "reject_ids" in faults else frozenset()
-            received = [_received(record, ids) for record in records[: len(records) - rejected]]
+            received = [_received(record, ids) for record in records]
+            if self.settings.history:
+                self._remember(request_id, now, received)
+            received = received[: len(records) - rejected]
             self._enqueue(request_id, received, now, faults)
             if self.settings.rejects_in_reply:
                 rejected += sum(1 for _, _, problem in received if problem)
@@ -108,6 +119,12 @@ class Account:
         self.counts.records[record_type or "unknown"] += len(ids)
         named = [(each.get("@collection"), id) for each, id in zip(known, ids, strict=True) if id]
         self.counts.duplicate_ids_in_call += len(named) - len({repr(each) for each in named})
+
+    def _remember(self, request_id: str, at: float, received: list[Received]) -> None:
+        for record, body, _ in received:
+            if isinstance(record, dict) and isinstance(record.get("id"), str):
+                version = Version(blake2b(body, digest_size=8).digest(), request_id, at)
+                self.history.setdefault((str(record.get("@type")), record["id"]), []).append(version)
 
     def _enqueue(
         self, request_id: str, received: list[Received], now: float, faults: dict[PushKind | ReplyKind, Fault]
@@ -140,7 +157,7 @@ class Account:
     def unsubscribe(self, email: str, channel: Channel = "email", source: str = "preference_centre") -> None:
         """A person opts out at Ometria, now."""
         with self._lock:
-            self.people.unsubscribe(email, channel, source, self.clock.timestamp())
+            self.people.unsubscribe(email, channel, source, self.timestamp())
 
     def delete_person(self, email: str) -> Job:
         """Ask for the erasure of a person."""
@@ -152,7 +169,7 @@ class Account:
 
     def _start(self, jobs: dict[str, Job], asked: dict[str, Any], work: Callable[[], None]) -> Job:
         with self._lock:
-            now = self.clock.timestamp()
+            now = self.timestamp()
             job = Job(uuid.uuid4().hex, asked, iso(now))
             jobs[job.id] = job
             self._agenda.add(now + self.settings.job_lag_seconds, partial(_finish, job, work))

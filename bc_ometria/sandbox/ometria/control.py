@@ -4,7 +4,7 @@
 ``Settings``: key, limits, rates, lag, switches) · ``GET|POST|DELETE /faults`` (``Fault``) ·
 ``POST /unsubscribe`` {email, channel, source} · ``POST /reset`` · ``GET /counts`` ·
 ``GET /state`` (all parts in one object) and ``GET /state/{part}``: ``orders``, ``products``, ``contacts``,
-``events``, ``profiles``, ``automation``, ``subscriptions``, ``unsubscribes``, ``pushes``, ``errors``.
+``events``, ``profiles``, ``automation``, ``subscriptions``, ``unsubscribes``, ``pushes``, ``history``, ``errors``.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from bc_ometria.sandbox.ometria.account import Account
 from bc_ometria.sandbox.ometria.faults import Fault
+from bc_ometria.sandbox.ometria.journal import Version
 from bc_ometria.sandbox.ometria.replies import json_array, json_reply
 from bc_ometria.sandbox.ometria.shelf import iso
 
@@ -66,6 +67,7 @@ class Control:
                 [{**asdict(each), "at": iso(each.at)} for each in account.people.unsubscribes]
             ),
             "pushes": lambda: orjson.dumps([{**asdict(each), "at": iso(each.at)} for each in account.pushes]),
+            "history": self._history,
             "errors": lambda: orjson.dumps([error.shown("observed") for error in account.errors]),
         }
 
@@ -147,6 +149,17 @@ class Control:
     def _profiles(self) -> bytes:
         people = self._account.people
         return orjson.dumps([people.profile(person) for person in people.identities.persons()])
+
+    def _history(self) -> bytes:
+        def shown(version: Version) -> dict[str, Any]:
+            return {"digest": version.digest.hex(), "request_id": version.request_id, "at": iso(version.at)}
+
+        return orjson.dumps(
+            [
+                {"record_type": record_type, "id": id, "versions": [shown(each) for each in versions]}
+                for (record_type, id), versions in self._account.history.items()
+            ]
+        )
 
     def _automation(self) -> bytes:
         def shown(trigger: Any) -> dict[str, Any]:

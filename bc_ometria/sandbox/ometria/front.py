@@ -1,6 +1,7 @@
-"""The front door of the API: counts every call, spoils it if a fault is armed, checks key and rate."""
+"""The front door of the API: counts every call, dates its reply, spoils it if a fault is armed, checks key and rate."""
 
 from collections.abc import Sequence
+from email.utils import formatdate
 from typing import Any
 
 from starlette.routing import Match, Route
@@ -30,11 +31,16 @@ class FrontDoor:
             await self._app(scope, receive, send)
             return
         counts, status = self._account.counts, "none"
+        exchange = _exchange(send)
+        if exchange is not None:  # its own Date is the machine's
+            exchange.default_headers = [each for each in exchange.default_headers if each[0].lower() != b"date"]
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = str(message["status"])
+                date = formatdate(self._account.timestamp(), usegmt=True).encode()
+                message = {**message, "headers": [*message["headers"], (b"date", date)]}
             await send(message)
 
         counts.calls[f"{scope['method']} {self._route(scope)}"] += 1
@@ -43,7 +49,8 @@ class FrontDoor:
             if fault is None:
                 await self._admit(scope, receive, noting)
             else:
-                await spoil(fault, self._admit, scope, receive, noting, _transport(send))
+                counts.faults[fault.kind] += 1
+                await spoil(fault, self._admit, scope, receive, noting, getattr(exchange, "transport", None))
         finally:
             counts.statuses[status] += 1
 
@@ -65,6 +72,6 @@ def _below_base(scope: Scope) -> str:
     return scope["path"].removeprefix(BASE_PATH)
 
 
-def _transport(send: Send) -> Any:
-    """The connection behind a call, or ``None``: uvicorn passes the ``send`` of an object that has it."""
-    return getattr(getattr(send, "__self__", None), "transport", None)
+def _exchange(send: Send) -> Any:
+    """What uvicorn keeps of a call, with ``transport`` and ``default_headers``: ``send`` is a method of it."""
+    return getattr(send, "__self__", None)

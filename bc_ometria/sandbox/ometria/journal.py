@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from bc_ometria.sandbox.ometria.checks import Problem
 from bc_ometria.sandbox.ometria.shelf import iso
@@ -16,6 +16,14 @@ class Push:
     at: float
     record_type: str | None
     ids: list[str | None]
+
+
+class Version(NamedTuple):
+    """One record of a push, by a digest of its JSON: what was pushed under an id, how often and in which order."""
+
+    digest: bytes
+    request_id: str
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +70,13 @@ class Counts:
     """What happened so far.
 
     ``calls`` by method and route; ``statuses`` of the replies to them (``none`` where the connection broke
-    first); ``records`` received, by type; ``stored`` and ``refused`` asynchronously; ids that came twice in
-    one call; events whose type and id were there already.
+    first); ``faults`` that were met, by kind; ``records`` received, by type; ``stored`` and ``refused``
+    asynchronously; ids that came twice in one call; events whose type and id were there already.
     """
 
     calls: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
     pushes: int = 0
     records: Counter[str] = field(default_factory=Counter)
     stored: Counter[str] = field(default_factory=Counter)

@@ -30,10 +30,14 @@ class Settings(BaseModel):
     queue_limit: PositiveInt = 50_000
     """Records that may wait in the queue; a push that would pass it gets 429."""
 
+    clock_ahead_seconds: float = 0.0
+    """How far Ometria's time, in stamps, filters and the ``Date`` of replies, is ahead of the stand-in's clock."""
     queue_lag_seconds: NonNegativeFloat = 0.0
     """How long after its 202 a record can be read, by the stand-in's clock."""
     job_lag_seconds: NonNegativeFloat = 0.0
     """How long a data deletion or a merge takes, by the stand-in's clock (Ometria: up to 14 days)."""
+    history: bool = False
+    """Keep for every record what was pushed under its id, in order."""
     rejects_in_reply: bool = False
     """Count invalid records in ``rejected`` of the 202. They are in the errors ring in either case."""
     error_shape: Literal["documented", "observed", "mixed"] = "documented"

@@ -42,6 +42,12 @@ async def spoil(fault: Fault, handler: Handler, scope: Scope, receive: Receive, 
                 await _reply_of(handler, scope, receive)
             _reset(wire)
             await _gone(receive)
+        case "no_answer":
+            if fault.after:
+                await _reply_of(handler, scope, receive)
+            if not await _gone(receive, within=fault.seconds):
+                wire.close()
+                await _gone(receive)
         case "half_body":
             start, body = await _reply_of(handler, scope, receive)
             await send(start)

@@ -41,6 +41,13 @@ def upgrade() -> None:
         schema=SCHEMA,
         postgresql_where=sa.text("state = 'wanted' AND sent_standing IS NOT NULL"),
     )
+    op.create_index(
+        "outbox_events_sent",
+        "outbox",
+        ["accepted_at"],
+        schema=SCHEMA,
+        postgresql_where=sa.text("record_type = 'custom_event' AND accepted_at IS NOT NULL"),
+    )
     op.create_table(
         "call_budget",
         sa.Column("kind", sa.Text(), nullable=False),
@@ -103,6 +110,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("extracts", "lane_stops", "ometria_account", "call_budget"):
         op.drop_table(table, schema=SCHEMA)
+    op.drop_index("outbox_events_sent", "outbox", schema=SCHEMA)
     op.drop_index("outbox_changing", "outbox", schema=SCHEMA)
     op.drop_index("outbox_due", "outbox", schema=SCHEMA)
     op.create_index(

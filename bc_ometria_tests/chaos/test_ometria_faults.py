@@ -1,0 +1,208 @@
+"""Whatever Ometria does, what was begun is finished: nothing is lost, no event is told twice, no good record is blamed
+(P7, P20, P23; truths 1 to 10). And each fault is told in words that say what happened, what was done, and what a person
+should do, if anything.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pytest
+from sqlalchemy import text
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from bc_ometria.sandbox.ometria import Fault
+from bc_ometria.sandbox.server import Server
+from bc_ometria_tests.chaos import LONG
+from bc_ometria_tests.chaos import ometria_defects as defects
+from bc_ometria_tests.chaos.harness import Chaos, Defect
+from bc_ometria_tests.chaos.truths import BATCH
+
+Words = tuple[str, str, str]
+"""What happened, what was done, and what a person should do, each as a pattern."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Faults of Ometria, what people must be told of them, and a defect under which a truth does not hold."""
+
+    faults: tuple[Fault, ...]
+    told: tuple[Words, ...]
+    defect: Defect
+    violates: str
+
+
+def pushes(kind: Any, every: int, **fields: Any) -> Fault:
+    """Meets each so-manieth push, until it is cleared."""
+    return Fault(kind=kind, every=every, calls=None, method="POST", path="/push", **fields)
+
+
+_AGAIN = "push the same ids again"
+_HELD = "Events are not told twice: they are held"
+
+TROUBLES = {
+    "429 and 5xx": Trouble(
+        # A tenth, a twentieth and a twentieth of all calls where there are many; more where there are few.
+        (
+            Fault(kind="too_many_requests", every=10 if LONG else 5, calls=None),
+            pushes("server_error", 20 if LONG else 4),
+            pushes("server_error", 20 if LONG else 4, after=True, status=500),
+        ),
+        (
+            (r"too many calls.*\(429\)", "Nothing was received; .* pause for 1 s", "If it stays, lower the limits"),
+            (r"an error of its own \(503\)", _AGAIN, ""),
+            (r"an error of its own \(500\)", _HELD, ""),
+        ),
+        defects.tells_an_event_again,
+        "events_once",
+    ),
+    "resets": Trouble(
+        (pushes("connection_reset", 3), pushes("connection_reset", 3, after=True)),
+        (("The connection to Ometria broke", _AGAIN, ""), ("The connection to Ometria broke", _HELD, "")),
+        defects.tells_an_event_again_under_a_new_id,
+        "events_once",
+    ),
+    "no answer": Trouble(
+        (pushes("no_answer", 4, seconds=600), pushes("no_answer", 4, seconds=600, after=True)),
+        (("Ometria did not answer within 2 s", _AGAIN, ""), ("Ometria did not answer within 2 s", _HELD, "")),
+        defects.takes_silence_for_a_202,
+        "nothing_vanishes",
+    ),
+    "half and slow bodies": Trouble(
+        (pushes("half_body", 3), pushes("slow_body", 4, seconds=15)),
+        (("The connection to Ometria broke", _AGAIN, ""), ("did not answer within 2 s", _HELD, "")),
+        defects.tells_an_event_again,
+        "events_once",
+    ),
+    "pages": Trouble(
+        (pushes("html_page", 2),),
+        ((r"Ometria answered without JSON \(200\)", f"{_AGAIN}|{_HELD}", "If it stays, look at OMETRIA_BASE_URL"),),
+        defects.takes_silence_for_a_202,
+        "nothing_vanishes",
+    ),
+}
+SHORT = ("429 and 5xx",)
+
+
+@pytest.mark.parametrize("name", TROUBLES if LONG else SHORT)
+def test_trouble(chaos: Chaos, name: str) -> None:
+    a_trouble(chaos, TROUBLES[name].faults)
+    assert untold(chaos, TROUBLES[name].told) == []
+    assert chaos.violations() == {}
+
+
+@pytest.mark.parametrize("name", TROUBLES if LONG else SHORT)
+def test_trouble_under_a_defect(chaos: Chaos, name: str) -> None:
+    a_trouble(chaos, TROUBLES[name].faults, TROUBLES[name].defect)
+    assert TROUBLES[name].violates in chaos.violations()
+
+
+def a_trouble(chaos: Chaos, faults: Sequence[Fault], defect: Defect = defects.impatient) -> None:
+    """A shop opens and trades under these faults; then they end."""
+    account = chaos.shop.sandbox.account
+    chaos.resends_allowed = 10**9
+    chaos.open_shop(*((1500, 1500) if LONG else (130, 130)))
+    for fault in faults:
+        account.faults.arm(fault)
+    chaos.run(defect=defect)
+    chaos.trade()
+    chaos.end_waits()
+    chaos.run(defect=defect)
+    chaos.tell(f"met {dict(account.counts.faults)}")
+    assert account.counts.faults.keys() == {fault.kind for fault in faults}
+    account.faults.clear()
+    chaos.until_quiet(defect=defect)
+    chaos.resends_allowed = BATCH * sum(account.counts.faults.values())
+
+
+def untold(chaos: Chaos, words: Sequence[Words]) -> list[Words]:
+    """Of these words, what no single message says."""
+    messages = told(chaos)
+    return [each for each in words if not any(all(re.search(part, said) for part in each) for said in messages)]
+
+
+def told(chaos: Chaos) -> list[str]:
+    """What people were told: every warning and error in Dagster's log, and why runs failed."""
+    with chaos.shop.engine.connect() as connection:
+        entries = [orjson.loads(each) for each in connection.execute(text("SELECT event FROM event_logs")).scalars()]
+    warnings = {entry["user_message"] for entry in entries if entry["level"] >= 30 and not entry["dagster_event"]}
+    return [*sorted(warnings), *(failure for ended in chaos.ended for failure in ended.failures)]
+
+
+# Redirects
+
+
+@contextmanager
+def another_server() -> Iterator[tuple[str, list[Request]]]:
+    """A server that is not Ometria, and takes everything; the requests that came to it."""
+    came: list[Request] = []
+
+    async def take(request: Request) -> Response:
+        came.append(request)
+        return JSONResponse({"status": "OK", "request_id": "elsewhere", "accepted": 100, "rejected": 0}, 202)
+
+    with Server(Starlette(routes=[Route("/{path:path}", take, methods=["GET", "POST"])])) as server:
+        yield server.url, came
+
+
+@pytest.mark.skipif(not LONG, reason="runs with make chaos")
+@pytest.mark.parametrize("defect", [defects.impatient, defects.follows_redirects])
+def test_a_redirect_is_not_followed_with_the_key(chaos: Chaos, defect: Defect) -> None:
+    """Truth 9: whoever stands at the other end learns nothing."""
+    with another_server() as (url, came):
+        a_trouble(chaos, [pushes("redirect", 2, location=url)], defect)
+    violations = chaos.violations()
+    if defect is defects.impatient:
+        assert came == []
+        assert violations == {}
+        words = (r"with a redirect, which is not followed \(302\)", f"{_AGAIN}|{_HELD}", "look at OMETRIA_BASE_URL")
+        assert untold(chaos, [words]) == []
+    else:
+        key = chaos.shop.sandbox.account.settings.api_key
+        assert key in {request.headers.get("X-Ometria-Auth") for request in came}
+        assert "nothing_vanishes" in violations
+
+
+# A key that is revoked
+
+
+def a_revoked_key(chaos: Chaos, defect: Defect | None = None) -> None:
+    """The key is revoked when Ometria has taken the first call, and restored after the next run."""
+    faults = chaos.shop.sandbox.account.faults
+    chaos.open_shop()
+    victim = chaos.start(pause_at="between_acknowledgement_and_watermark", defect=defect)
+    victim.wait_until_paused()
+    faults.arm(Fault(kind="key_revoked", calls=None))
+    victim.go_on()
+    victim.end()
+    chaos.trade()
+    chaos.run(defect=defect)
+
+
+def test_a_key_that_is_revoked_in_mid_run(chaos: Chaos) -> None:
+    """Delivery stops at once, marks nothing as bad, and goes on when the key is restored."""
+    a_revoked_key(chaos)
+    account, shop = chaos.shop.sandbox.account, chaos.shop
+    chaos.tell(f"{account.counts.pushes} pushes taken, {account.counts.statuses['403']} calls refused")
+    assert [ended.succeeded for ended in chaos.ended] == [False, False]
+    assert account.counts.statuses["403"] <= 2 * 16  # what was under way on 16 connections, in each of two runs
+    words = (r"refused the API key \(403\)", "No record is marked as bad; all of them wait", "Look at OMETRIA_API_KEY")
+    assert untold(chaos, [words]) == []
+    states = {**shop.states("contact"), **shop.states("order"), **shop.states("custom_event")}
+    assert "held: rejected" not in states.values()
+    account.faults.clear()
+    chaos.until_quiet()
+    assert chaos.violations() == {}
+
+
+def test_a_revoked_key_under_a_defect(chaos: Chaos) -> None:
+    a_revoked_key(chaos, defects.takes_a_403_for_a_refusal_of_the_records)
+    chaos.shop.sandbox.account.faults.clear()
+    chaos.until_quiet(defect=defects.takes_a_403_for_a_refusal_of_the_records)
+    assert "held_alone" in chaos.violations()
