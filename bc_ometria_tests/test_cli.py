@@ -25,7 +25,7 @@ from bc_ometria.store.lanes import LANES
 from bc_ometria_tests.scenarios.shop import Shop, customer
 from bc_ometria_tests.store.waiting import OPT_IN, UNCHANGED, VALID_TO_INVALID, fill
 
-ORDER = "0000001001"
+ORDER, OTHER = "0000001001", "0000001002"
 
 
 def run(*arguments: str) -> Result:
@@ -60,7 +60,7 @@ def test_every_command_tells_what_it_does_and_explains_its_options(command: str 
 
 
 def test_the_main_help_lists_every_command() -> None:
-    assert [name for name in ("demo", "dev", "doctor", "sandbox", "sync") if name not in run("--help").output] == []
+    assert [name for name in ("demo", "dev", "doctor", "plan", "replay", "sandbox", "sync") if name not in run("--help").output] == []
     assert run("--version").exit_code == 0
 
 
@@ -294,6 +294,147 @@ def test_what_the_guard_stopped_is_shown_with_its_figures_and_approved(store: En
     again = run("approve", "1")
     assert again.exit_code == 1
     assert "there is nothing to approve" in again.output
+
+
+# --- plan and replay -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def sold(shop: Shop, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Shop:
+    """A shop whose customer and two orders are confirmed, with a parcel of the second."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    shop.write("customers", customer())
+    shop.order(ORDER)
+    shop.order(OTHER)
+    shop.sync()
+    shop.ship(OTHER, "0000000501", {1: 2})
+    shop.sync()
+    assert set(shop.states().values()) == {"confirmed"}
+    return shop
+
+
+def cells(result: Result) -> list[list[str]]:
+    """The rows of all tables in what a command printed."""
+    lines = [line.strip("│┃ ") for line in result.output.splitlines() if line.startswith("│")]
+    return [[cell.strip() for cell in line.split("│")] for line in lines]
+
+
+def test_a_plan_tells_what_would_change_and_sends_nothing(sold: Shop) -> None:
+    run("pause", "all")
+    sold.mark(ORDER, ord_status="X", cancel_code="CU")
+    sold.cancel(ORDER, {1: 2})
+    sold.order("0000001003", pieces=(4,))
+    sold.edit("customers", 1, email_ok="N")
+    sold.sync()
+    pushes, states = sold.pushes, (sold.states(), sold.states("contact"), sold.states("custom_event"))
+    result = run("plan")
+    assert result.exit_code == 0, result.output
+    assert (sold.states(), sold.states("contact"), sold.states("custom_event")) == states
+    assert sold.pushes == pushes
+    table = cells(result)
+    for row in (
+        ["records", "1", "2"],
+        ["of which wait to be sent", "1", "2"],
+        ["Ometria would create", "0", "1"],
+        ["Ometria would update", "1", "1"],
+        ["equal already", "0", "0"],
+        ["email", "in", "out", "1"],
+        ["order", "is_valid", "1"],
+        ["order_cancelled", "1", "0", "0", "1", "0", "0", ""],
+        ["opt_outs", "contact", "1", "paused"],
+        ["cancellations", "order", "1", "paused"],
+    ):
+        assert row in table, result.output
+    assert "The revenue of orders would change by +100.00 GBP." in result.output
+    assert "sending takes less than a second (2 calls)" in result.output
+    assert "Nothing was sent." in result.output
+    assert "extrapolated" not in result.output
+    assert not {"canary", "wilhelmina"} & set(result.output.lower().split())
+
+    sampled = run("plan", "--sample", "1")
+    assert "≈ The figures of orders are extrapolated, of a sample of 1 of 2." in sampled.output
+    assert "contacts are extrapolated" not in sampled.output
+
+
+def test_a_plan_of_a_day_and_of_nothing(sold: Shop) -> None:
+    nothing = run("plan")
+    assert nothing.exit_code == 0
+    assert "Nothing waits to be sent." in nothing.output
+    sold.sandbox.account.orders.remove(ORDER)
+    monday = cells(run("plan", "--day", "2026-01-05"))
+    assert ["records", "1", "2"] in monday
+    assert ["Ometria would create", "0", "1"] in monday
+    assert ["equal already", "1", "1"] in monday
+    assert cells(run("plan", "--day", "2026-01-06")) == []
+    assert run("plan", "--day", "Monday").exit_code == 2
+
+
+def test_a_plan_says_so_where_ometria_refuses_the_key(sold: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("replay", "--id", ORDER, "--go")
+    monkeypatch.setenv("OMETRIA_API_KEY", "canary-of-a-key")
+    result = run("plan")
+    assert result.exit_code == 1
+    assert "OMETRIA_API_KEY" in result.output
+    assert "Nothing was sent." in result.output
+    assert "canary" not in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_replay_is_dry_until_it_is_told_to_go(sold: Shop) -> None:
+    """An event is told once, whatever is replayed."""
+    pushed, told = sold.pushed, sold.told(OTHER)
+    dry = run("replay", "--since", "2026-01-05")
+    assert dry.exit_code == 0, dry.output
+    assert ["order", "confirmed", "again", "", "2"] in cells(dry)
+    assert ["contact", "confirmed", "again", "", "1"] in cells(dry)
+    assert "Nothing was changed. What goes would go in the lane repairs" in dry.output
+    assert "(2 calls)" in dry.output
+    sold.sync()
+    assert sold.pushed == pushed
+
+    done = run("replay", "--type", "order", "--go")
+    assert done.exit_code == 0, done.output
+    assert "2 records go again with the next run, in the lane repairs; 0 are mapped again first." in done.output
+    waits = run("replay", "--type", "order", "--go")
+    assert ["order", "wanted", "", "waits to be sent", "2"] in cells(waits)
+    assert "0 records go again" in waits.output
+    sold.sync()
+    assert sorted(filter(None, sold.pushed[len(pushed) :])) == [ORDER, OTHER]
+    assert set(sold.states().values()) == {"confirmed"}
+    assert sold.told(OTHER) == told != []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "give a time, a record type, an id or a division"),
+        (["--type", "custom_event"], "an event is sent at most once, or a person would be told twice"),
+        (["--type", "orders"], "A record type is contact or order, not orders"),
+        (["--id", "0000009999"], "knows no contact and no order with the id 0000009999"),
+        (["--since", "yesterday"], "yesterday is no time: write it as 2026-11-20"),
+        (["--since", "2026-11-21", "--until", "2026-11-20"], "beginning of the time lies after its end"),
+    ],
+)
+def test_a_replay_says_what_it_cannot_do(sold: Shop, arguments: list[str], words: str) -> None:
+    result = run("replay", *arguments, "--go")
+    assert result.exit_code == 1
+    assert words in result.output
+    assert set(sold.states().values()) == {"confirmed"}
+
+
+def test_times_of_a_replay_are_the_tenants_unless_they_say_otherwise(sold: Shop) -> None:
+    """In July London is an hour ahead of UTC."""
+    sold.change("UPDATE bc_ometria.outbox SET accepted_at = '2026-07-01 09:30+00' WHERE record_type = 'order'")
+
+    def chosen(since: str, until: str) -> bool:
+        return ["order", "confirmed", "again", "", "2"] in cells(run("replay", "--since", since, "--until", until))
+
+    assert chosen("2026-07-01T10:30", "2026-07-01T10:31")
+    assert not chosen("2026-07-01T09:30", "2026-07-01T10:30")
+    assert chosen("2026-07-01T11:30+02:00", "2026-07-01T10:00+00:00")
+    assert chosen("2026-07-01", "2026-07-02")
+    assert not chosen("2026-07-02", "2026-07-03")
+    assert "Nothing in the outbox matches." in run("replay", "--until", "2026-07-01", "--type", "order").output
 
 
 # --- sandbox and demo ----------------------------------------------------------------------------------------

@@ -29,9 +29,7 @@ STOPPED_BY_READING = {"contact": ("live",), "order": ("cancellations", "live")}
 """The lanes that an unusual reading stops, by the type of the records that it feeds. An opt-out goes all the same: it
 stands for itself, however many rows came with it. Events wait for their orders."""
 
-_FIGURES_LAST = timedelta(
-    seconds=30
-)  # the figures of an open stop are taken anew after so long: they cost more than a look
+_FIGURES_LAST = timedelta(seconds=30)  # those of an open stop; to take them costs more than a look
 _READ_FOR_FIGURES = 10_000  # records
 _EXAMPLES = 10
 _MOST_FREQUENT = 5

@@ -27,10 +27,10 @@ from bc_ometria.ometria.errors import (
     Unreachable,
 )
 
-PAUSE_S = 0.25
+PAUSE_S = 0.125
 """How long calls of a kind rest at least after a 429 (ours): where calls were a little too close, that is enough."""
 
-_DOUBLINGS = 6
+_DOUBLINGS = 7
 """How often that is doubled at most, for one 429 after the other."""
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)

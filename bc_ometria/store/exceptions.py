@@ -65,6 +65,7 @@ def record(connection: Connection, record_type: str, record_ids: Sequence[str], 
     ``findings`` has the columns ``FINDING``. To be called in the transaction that writes the records' newest
     versions to the outbox, after it.
     """
+    _alone(connection)
     connection.exec_driver_sql("CREATE TEMP TABLE evaluated (record_id text PRIMARY KEY) ON COMMIT DROP")
     connection.execute(
         text("INSERT INTO evaluated SELECT DISTINCT unnest(CAST(:ids AS text[]))"), {"ids": list(record_ids)}
@@ -105,6 +106,7 @@ def record(connection: Connection, record_type: str, record_ids: Sequence[str], 
 
 def open_one(connection: Connection, code: str, record_type: str, record_id: str, detail: str) -> None:
     """Open an exception that delivery found; division and value are those that mapping last reported, if any."""
+    _alone(connection)
     connection.execute(
         text(
             f"""
@@ -124,6 +126,7 @@ def open_one(connection: Connection, code: str, record_type: str, record_id: str
 
 def mend(connection: Connection, code: str, record_type: str, record_ids: Sequence[str]) -> None:
     """Mark as mended what delivery found about records, now that it sees it no more."""
+    _alone(connection)
     connection.execute(
         text(
             f"UPDATE {exceptions.fullname} SET is_mended = true WHERE is_open AND NOT is_mended "
@@ -141,6 +144,7 @@ def close_mended(connection: Connection, record_type: str) -> None:
       that going or not going any more is all there is to mend
     - ``age``: its code has ``lasts_h``, it was not seen for so long, and nothing else can close it
     """
+    _alone(connection)
     connection.execute(
         text(
             f"""
@@ -167,6 +171,12 @@ def close_mended(connection: Connection, record_type: str) -> None:
         ),
         {"record_type": record_type},
     )
+
+
+def _alone(connection: Connection) -> None:
+    """Let one transaction at a time write exceptions: two that lock several in another order would wait for each
+    other for ever."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:table))"), {"table": exceptions.fullname})
 
 
 def open_now(engine: Engine, record_type: str, codes: Sequence[str]) -> pd.DataFrame:

@@ -121,8 +121,9 @@ def test_what_ometria_does_not_take_now_waits_and_the_run_says_so(opened_shop: S
     """P7, truth 1: a run that could not send is no failed run, and what it could not send is on its way."""
     from bc_ometria.sandbox.ometria.faults import Fault
 
-    opened_shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/push", calls=1))
+    opened_shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/push", calls=None))
     result = opened_shop.sync()
+    opened_shop.sandbox.account.faults.clear()
     assert result.success
     assert opened_shop.states("contact") == {"00000001": "wanted"}
     logged = everything_dagster_keeps(opened_shop.instance, [result.run_id])

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from bc_ometria.automation.jobs import live_sync
 from bc_ometria.automation.partitions import change_day
-from bc_ometria.automation.sensors import _UNDER_WAY, Situation, decide, live_sensor
+from bc_ometria.automation.sensors import _UNDER_WAY, Situation, bulk_sensor, decide, live_sensor
 from bc_ometria.resources import run_config
 from bc_ometria.rules import RulesError
 from bc_ometria.sandbox.ometria.faults import Fault
@@ -19,13 +19,13 @@ from bc_ometria_tests.scenarios.shop import Shop, customer, header, line
 ORDER = "0000001001"
 
 
-def tick(shop: Shop) -> dg.RunRequest | str:
+def tick(shop: Shop, sensor: dg.SensorDefinition = live_sensor) -> dg.RunRequest | str:
     """One evaluation as the daemon asks for it: the run it wants, or why it wants none."""
-    resources = {name: (shop.definitions.resources or {})[name] for name in live_sensor.required_resource_keys}
+    resources = {name: (shop.definitions.resources or {})[name] for name in sensor.required_resource_keys}
     with dg.build_sensor_context(
-        instance=shop.instance, definitions=shop.definitions, sensor_name="live_sensor", resources=resources
+        instance=shop.instance, definitions=shop.definitions, sensor_name=sensor.name, resources=resources
     ) as context:
-        evaluated = live_sensor.evaluate_tick(context)
+        evaluated = sensor.evaluate_tick(context)
     if evaluated.run_requests:
         (request,) = evaluated.run_requests
         return request
@@ -121,14 +121,64 @@ def test_blue_cherry_out_of_reach_is_no_empty_blue_cherry(synced: Shop, monkeypa
 def test_what_could_not_be_sent_starts_a_run_when_its_wait_is_over(shop: Shop) -> None:
     """Truth 1: on its way means that somebody goes on."""
     shop.write("customers", customer())
-    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/push"))
+    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/push", calls=None))
     shop.sync()
+    shop.sandbox.account.faults.clear()
     assert shop.states("contact") == {"00000001": "wanted"}
     with shop.engine.begin() as connection:
         connection.execute(text("UPDATE bc_ometria.outbox SET next_attempt = now()"))
     assert isinstance(tick(shop), dg.RunRequest)
     shop.sync()
     assert shop.states("contact") == {"00000001": "confirmed"}
+
+
+def test_what_waits_in_a_bulk_lane_starts_the_drain_and_no_live_run(shop: Shop) -> None:
+    """P4: the live lane does not notice; what waits is sent all the same."""
+    shop.write("customers", customer())
+    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/push", calls=None))
+    shop.sync()
+    shop.sandbox.account.faults.clear()
+    assert tick(shop, bulk_sensor) == "No repair, product, deep attribute or history waits to be sent."
+    shop.change("UPDATE bc_ometria.outbox SET next_attempt = now(), lane = 'history'")
+    assert isinstance(tick(shop), str)
+    request = tick(shop, bulk_sensor)
+    assert isinstance(request, dg.RunRequest)
+    assert (request.run_key, request.run_config) == (None, run_config(only_new=False))
+    assert shop.drain().success
+    assert shop.states("contact") == {"00000001": "confirmed"}
+    assert isinstance(tick(shop, bulk_sensor), str)
+
+
+def test_live_records_that_no_live_run_gets_to_are_drained(shop: Shop) -> None:
+    """An opt-out must not wait for Blue Cherry's order lines to be served again."""
+    shop.write("customers", customer())
+    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/push", calls=None))
+    shop.sync()
+    shop.sandbox.account.faults.clear()
+    shop.change(
+        "UPDATE bc_ometria.outbox SET next_attempt = now() - interval '3 minutes', "
+        "queued_at = now() - interval '4 minutes'"
+    )
+    assert isinstance(tick(shop, bulk_sensor), dg.RunRequest)
+
+
+def test_after_a_refused_key_nothing_is_started_for_a_while_and_the_reason_says_what_to_do(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.write("customers", customer())
+    with monkeypatch.context() as wrong:
+        wrong.setenv("OMETRIA_API_KEY", "another-key")
+        assert not shop.sync().success
+    for sensor in (live_sensor, bulk_sensor):
+        told = tick(shop, sensor)
+        assert "Ometria refused the API key (403)" in str(told)
+        assert "Look at OMETRIA_API_KEY" in str(told)
+        assert "Nothing is lost; the next try is at" in str(told)
+    shop.change("UPDATE bc_ometria.ometria_account SET refused_at = now() - interval '6 minutes'")
+    assert isinstance(tick(shop), dg.RunRequest)
+    assert shop.sync().success
+    assert shop.states("contact") == {"00000001": "confirmed"}
+    assert tick(shop) == "Blue Cherry has nothing new, and nothing waits to be sent or proved."
 
 
 def test_what_was_read_and_not_assembled_starts_a_run(shop: Shop) -> None:

@@ -104,7 +104,7 @@ ANSWERS = [
     ),
     (Response("not JSON", 400), PayloadRefused, "gave no reason"),
     (Response("", 413), PayloadRefused, "413"),
-    (JSONResponse({}, 429), RateLimited, "Nothing was received; calls of this kind pause for 0.25 s"),
+    (JSONResponse({}, 429), RateLimited, "Nothing was received; calls of this kind pause for 0.125 s"),
     (JSONResponse({}, 429, headers={"Retry-After": "7"}), RateLimited, "pause for 7 s, and it goes again by itself"),
     (JSONResponse({}, 429, headers={"Retry-After": "31536000"}), RateLimited, "pause for 300 s"),
     (JSONResponse({}, 404), Unreachable, "OMETRIA_BASE_URL"),
@@ -202,7 +202,7 @@ class Told(Unlimited):
         self.told.append(("pause", kind, seconds))
 
 
-@pytest.mark.parametrize(("asked", "paused"), [("7", 7.0), (None, 0.25), ("0", 0.25), ("1e9", 300.0)])
+@pytest.mark.parametrize(("asked", "paused"), [("7", 7.0), (None, 0.125), ("0", 0.125), ("1e9", 300.0)])
 def test_after_a_429_the_calls_of_that_kind_pause(asked: str | None, paused: float) -> None:
     budget = Told()
     refusal = JSONResponse({}, 429, headers={"Retry-After": asked} if asked else {})
@@ -218,17 +218,17 @@ def test_after_a_429_the_calls_of_that_kind_pause(asked: str | None, paused: flo
 
 
 def test_one_429_after_the_other_doubles_the_pause_up_to_a_limit() -> None:
-    """A queue that stays full is not asked four times a second."""
+    """A queue that stays full is not asked eight times a second."""
     budget = Told()
     refused, received = JSONResponse({}, 429), JSONResponse(RECEIVED, 202)
-    with answering(*[refused] * 8, received, refused, refused, budget=budget) as ometria:
-        for _ in range(8):
+    with answering(*[refused] * 9, received, refused, refused, budget=budget) as ometria:
+        for _ in range(9):
             failure(lambda: ometria.client.push("order", [ORDER]))
         ometria.client.push("order", [ORDER])
         failure(lambda: ometria.client.push("order", [ORDER]))
         failure(ometria.client.ping)
     pauses = [word[1:] for word in budget.told if word[0] == "pause"]
-    assert pauses == [*(("push", s) for s in (0.25, 0.5, 1, 2, 4, 8, 16, 16, 0.25)), ("other", 0.25)]
+    assert pauses == [*(("push", s) for s in (0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 16, 0.125)), ("other", 0.125)]
 
 
 def test_every_call_takes_one_turn_of_its_kind_and_starts_with_it() -> None:

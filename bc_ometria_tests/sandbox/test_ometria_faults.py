@@ -100,6 +100,14 @@ def test_a_page_instead_of_json_and_a_redirect():
         assert stored(ometria) == []
 
 
+def test_a_call_that_is_refused_as_a_whole():
+    with stand_in() as ometria:
+        ometria.arm("bad_request", path="/push", message="Payload invalid: ada@example.com")
+        reply = ometria.api.post("/push", json=[order()])
+        assert (reply.status_code, reply.json()["message"]) == (400, "Payload invalid: ada@example.com")
+        assert stored(ometria) == []
+
+
 def test_a_revoked_key():
     with stand_in() as ometria:
         ometria.arm("key_revoked", calls=None)
@@ -122,10 +130,11 @@ def test_records_rejected_in_the_reply_are_nowhere():
 
 def test_given_ids_are_refused_asynchronously():
     with stand_in() as ometria:
-        ometria.arm("reject_ids", ids=["2"], calls=2)
+        ometria.arm("reject_ids", ids=["2"], calls=2, message="ada@example.com cannot be reached")
         for _ in range(3):
             assert ometria.push(order("1"), order("2"))["rejected"] == 0
         assert [each["record_id"] for each in ometria.errors()] == ["2", "2"]
+        assert ometria.errors()[0]["message"] == "/id: ada@example.com cannot be reached"
         assert stored(ometria) == ["1", "2"]
 
 

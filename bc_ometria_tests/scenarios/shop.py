@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from bc_ometria.automation.once import run_live_sync
+from bc_ometria.automation.once import run_bulk_delivery, run_live_sync
 from bc_ometria.definitions import build_defs
 from bc_ometria.rules import DEFAULT_FOLDER
 from bc_ometria.sandbox.changes import Delete, Value, Write
@@ -325,6 +325,10 @@ class Shop:
     def sync(self) -> dg.ExecuteInProcessResult:
         """The live lane, once."""
         return run_live_sync(self.definitions, self.instance)
+
+    def drain(self) -> dg.ExecuteInProcessResult:
+        """What waits in the outbox, bulk too, once."""
+        return run_bulk_delivery(self.definitions, self.instance)
 
     def redo(self, day: str, *groups: str) -> dg.ExecuteInProcessResult:
         """Materialise a whole ``change_day``, as a person does in the UI."""

@@ -99,8 +99,7 @@ class Account:
             request_id, now = uuid.uuid4().hex, self.timestamp()
             self._note(request_id, now, records)
             rejected = min(faults["rejected"].count, len(records)) if "rejected" in faults else 0
-            ids = faults["reject_ids"].ids if "reject_ids" in faults else frozenset()
-            received = [_received(record, ids) for record in records]
+            received = [_received(record, faults.get("reject_ids")) for record in records]
             if self.settings.history:
                 self._remember(request_id, now, received)
             received = received[: len(records) - rejected]
@@ -177,11 +176,11 @@ class Account:
             return job
 
 
-def _received(record: Any, forced: frozenset[str]) -> Received:
+def _received(record: Any, refusal: Fault | None) -> Received:
     body = encoded(record)
     problem = TOO_LARGE if len(body) > MAX_RECORD_BYTES else problem_of(record)
-    if problem is None and record["id"] in forced:
-        problem = Problem("/id", "could not be processed")
+    if problem is None and refusal and record["id"] in refusal.ids:
+        problem = Problem("/id", refusal.message)
     return record, body, problem
 
 

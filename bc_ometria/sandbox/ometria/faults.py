@@ -16,6 +16,7 @@ ReplyKind = Literal[
     "html_page",
     "redirect",
     "key_revoked",
+    "bad_request",
 ]
 PushKind = Literal["rejected", "reject_ids", "error_flood", "slow_queue", "out_of_order"]
 
@@ -34,11 +35,12 @@ class Fault(BaseModel):
     - ``no_answer``: silence for ``seconds``, then the connection ends; ``after`` as above
     - ``half_body``: the true reply, cut in the middle; ``slow_body``: stretched over ``seconds``
     - ``html_page``: a page with status 200; ``redirect``: 302 to ``location``; ``key_revoked``: 403
+    - ``bad_request``: 400, with ``message`` as its reason
 
     Those that spoil a push combine, and only a push that passes key and limits uses them up:
 
     - ``rejected``: its last ``count`` records are counted as rejected in the reply, and appear nowhere
-    - ``reject_ids``: records with these ``ids`` are refused asynchronously
+    - ``reject_ids``: records with these ``ids`` are refused asynchronously, with ``message`` in the errors ring
     - ``error_flood``: ``count`` errors of other records of the account follow its own in the ring
     - ``slow_queue``: it and all after it wait ``seconds`` longer, by the stand-in's clock
     - ``out_of_order``: it waits ``seconds`` longer and is overtaken; its records are applied in reverse
@@ -59,6 +61,7 @@ class Fault(BaseModel):
     count: NonNegativeInt = 1
     ids: frozenset[str] = frozenset()
     location: str = "https://login.example.com/"
+    message: str = "could not be processed"
 
     @property
     def spoils_push(self) -> bool:

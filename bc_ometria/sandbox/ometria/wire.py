@@ -28,6 +28,8 @@ async def spoil(fault: Fault, handler: Handler, scope: Scope, receive: Receive, 
             await error_reply(429, "Rate limit exceeded", headers)(scope, receive, send)
         case "key_revoked":
             await error_reply(403, FORBIDDEN)(scope, receive, send)
+        case "bad_request":
+            await error_reply(400, fault.message)(scope, receive, send)
         case "html_page":
             page = "<!DOCTYPE html><html><title>Maintenance</title><body>Back soon.</body></html>"
             await HTMLResponse(page)(scope, receive, send)
