@@ -27,6 +27,8 @@ def plan_told(plan: DeliveryPlan) -> Iterator[RenderableType]:
     if plan.records:
         yield _records_table(plan.records)
         yield from _basis(plan.records)
+    if any(each.waiting < each.records for each in plan.records):
+        yield "What does not wait to be sent does not go by itself: where it differs, it goes with `bc-ometria replay`."
     yield from _consents_table(plan.records)
     for each in plan.records:
         for currency, amount in each.effect.revenue.items():
@@ -114,14 +116,7 @@ def _events_table(plan: DeliveryPlan) -> Iterator[RenderableType]:
     if plan.events.empty:
         return
     columns = ["waiting", "goes_now", "goes_later", "wait_for_parents", "will_miss", "too_late"]
-    heads = [
-        "waiting",
-        "go now",
-        "later, by the pace",
-        "wait for a parent",
-        "would miss their journey",
-        "too late already",
-    ]
+    heads = ["waiting", "go now", "go later", "wait for a parent", "will miss", "too late"]
     table = Table("event", *heads, "last goes", title="Events that would fire")
     for row in plan.events.to_dict("records"):
         last = row["last_goes_at"]

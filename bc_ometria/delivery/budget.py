@@ -56,15 +56,16 @@ class SharedBudget:
 
     def start(self, kind: Kind) -> None:
         late = (MARGIN - 1) / 2 * self._limits.of(kind)[1].total_seconds()
-        while True:
-            turn = self._oldest(kind)
-            time.sleep(max(turn.moment - time.monotonic(), 0.0))
-            if time.monotonic() <= turn.moment + late:
-                return
-            # It might be one too many in the window that it falls into, so its turn counts from now on.
-            with self._bucket(kind) as (bucket, clock):
-                moments = bucket.delay(turn.at)
-            self._turns[kind].extendleft(_Turn(at, at.timestamp() + clock) for at in moments)
+        turn = self._oldest(kind)
+        time.sleep(max(turn.moment - time.monotonic(), 0.0))
+        if time.monotonic() <= turn.moment + late:
+            return
+        # It might be one too many in the window that it falls into, so its turn counts from now on. Not more than
+        # once: on a machine that is late with everything each would be late for ever, and keep the row from the others.
+        with self._bucket(kind) as (bucket, clock):
+            moments = bucket.delay(turn.at)
+        self._turns[kind].extendleft(_Turn(at, at.timestamp() + clock) for at in moments)
+        time.sleep(max(self._oldest(kind).moment - time.monotonic(), 0.0))
 
     def give_back(self, kind: Kind, number: int) -> None:
         turns: list[_Turn] = []

@@ -107,6 +107,7 @@ class _Delivery:
         return self.rules.account
 
     def run(self) -> Delivered:
+        guard.watch(self.engine, self.rules.thresholds.guard)  # also where nothing is due: a stop may be mended
         while True:
             self._collect()
             self._release_events()
@@ -172,8 +173,9 @@ class _Delivery:
         if over:
             pushed = sum((call.result() for call in over if not call.exception()), Pushed())
             self.done = replace(self.done, pushed=self.done.pushed + pushed)
-            self._is_look_owed = True
-            self._look_again_after(self._account.read_back_after)
+            if not self._is_look_owed:  # the first since the last look: those that follow must not put the next one off
+                self._is_look_owed = True
+                self._look_again_after(self._account.read_back_after)
         if failed:
             raise failed[0]
         if self._look and self._look.done():

@@ -1,6 +1,6 @@
 """A dry run against the destination: what the outbox would change in Ometria. Sends nothing and writes nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -78,17 +78,20 @@ def plan(
     plan asks about the same. ``progress`` is told the record type, and how many of how many were read. Raises
     ``AccessRefused`` where Ometria refuses the key, and what the reading raises where not one record can be read.
     """
+    meant = _OF_A_DAY if changed else _PENDING
     with engine.connect().execution_options(postgresql_readonly=True) as connection:
         counts = _counts(connection, changed)
-        payloads = {each: _sample(connection, each, changed, sample) for each in RECORD_TYPES if each != "custom_event"}
+        payloads = {
+            each: _sample(connection, each, meant, changed, sample) for each in RECORD_TYPES if each != "custom_event"
+        }
         of_events = _event_ids(connection, changed)
     records = []
     for record_type, chosen in payloads.items():
-        of_type = counts[counts["record_type"] == record_type]
+        of_type = counts[(counts["record_type"] == record_type) & counts["state"].isin([*meant, "held", "excluded"])]
         if of_type.empty:
             continue
         shown, unreadable = _look_up(ometria, rules, record_type, chosen, progress)
-        records.append(_record_plan(record_type, of_type, changed, shown, unreadable))
+        records.append(_record_plan(record_type, of_type, shown, unreadable))
     waiting = lanes(engine)
     events = pace.planned(engine, rules.account)
     events = replace(events, events=events.events[events.events["record_id"].isin(of_events)])
@@ -108,12 +111,11 @@ def plan(
 def _record_plan(
     record_type: str,
     counts: pd.DataFrame,
-    changed: Span | None,
     shown: list[tuple[Record, Record | None]],
     unreadable: int,
 ) -> RecordPlan:
-    meant = counts[counts["state"].isin(_OF_A_DAY if changed else _PENDING)]
-    kept_back = counts[counts["state"].isin(["held", "excluded"])]
+    is_kept_back = counts["state"].isin(["held", "excluded"])
+    meant, kept_back = counts[~is_kept_back], counts[is_kept_back]
     records, with_payload = int(meant["records"].sum()), int(meant["payloads"].sum())
     return RecordPlan(
         record_type,
@@ -186,7 +188,9 @@ def _counts(connection: Connection, changed: Span | None) -> pd.DataFrame:
     return pd.DataFrame([tuple(row) for row in rows], columns=["record_type", "state", "reason", "records", "payloads"])
 
 
-def _sample(connection: Connection, record_type: str, changed: Span | None, size: int) -> list[str]:
+def _sample(
+    connection: Connection, record_type: str, states: Sequence[str], changed: Span | None, size: int
+) -> list[str]:
     return list(
         connection.execute(
             text(
@@ -196,7 +200,7 @@ def _sample(connection: Connection, record_type: str, changed: Span | None, size
             ),
             {
                 "record_type": record_type,
-                "states": list(_OF_A_DAY if changed else _PENDING),
+                "states": list(states),
                 "size": size,
                 **_span(changed),
             },

@@ -273,7 +273,8 @@ def _due(
                 SELECT count(*) AS records, CAST(extract(epoch FROM now() - min(since)) AS double precision) AS waited_s
                 FROM (
                     SELECT greatest(o.queued_at, o.next_attempt) AS since FROM {outbox.fullname} o
-                    WHERE o.lane = l.lane AND o.record_type = t.record_type AND {_DUE} AND {_EVENT_MAY_GO} LIMIT :limit
+                    WHERE o.lane = l.lane AND o.record_type = t.record_type AND {_DUE} AND {_EVENT_MAY_GO}
+                    ORDER BY o.next_attempt, o.record_id LIMIT :limit
                 ) first
             ) d
             WHERE d.records > 0 AND {_FLOWS}

@@ -254,7 +254,9 @@ outbox = Table(
         "record_type",
         "standing",
         "sent_standing",
-        postgresql_where=text("state = 'wanted' AND sent_standing IS NOT NULL"),
+        postgresql_where=text(
+            "state = 'wanted' AND sent_standing IS NOT NULL AND approved_version IS DISTINCT FROM wanted_version"
+        ),
     ),
     Index(
         "outbox_events_sent",

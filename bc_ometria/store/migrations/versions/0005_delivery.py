@@ -39,7 +39,9 @@ def upgrade() -> None:
         "outbox",
         ["lane", "record_type", "standing", "sent_standing"],
         schema=SCHEMA,
-        postgresql_where=sa.text("state = 'wanted' AND sent_standing IS NOT NULL"),
+        postgresql_where=sa.text(
+            "state = 'wanted' AND sent_standing IS NOT NULL AND approved_version IS DISTINCT FROM wanted_version"
+        ),
     )
     op.create_index(
         "outbox_events_sent",
