@@ -262,7 +262,10 @@ def plan(day: datetime | None, sample: int) -> None:
     changed = (day.replace(tzinfo=zone), (day + timedelta(days=1)).replace(tzinfo=zone)) if day else None
     ometria = Ometria(base_url=os.environ["OMETRIA_BASE_URL"].strip(), api_key=os.environ["OMETRIA_API_KEY"].strip())
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar, ometria.client(rules, engine) as client:
+    with (
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
+        ometria.client(rules, engine) as client,
+    ):
         tasks: dict[str, Any] = {}
 
         def show(record_type: str, done: int, of: int) -> None:

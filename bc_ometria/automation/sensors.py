@@ -19,7 +19,7 @@ from bc_ometria.delivery.budget import refusal
 from bc_ometria.resources import BlueCherry, Store, Tenant, run_config
 from bc_ometria.rules import Rules
 from bc_ometria.store import mirror, outbox, sales, touched
-from bc_ometria.store.lanes import BULK, LIVE
+from bc_ometria.store.lanes import BULK, LANES, LIVE
 
 _UNDER_WAY = [
     dg.DagsterRunStatus.QUEUED,
@@ -130,7 +130,7 @@ def is_live_work_waiting(engine: Engine, rules: Rules) -> bool:
         touched.count(engine, "order") > 0
         or touched.count(engine, "customer") > 0
         or bool(sales.unmapped(engine, 1))
-        or bool(outbox.unproved_by_type(engine))
+        or bool(outbox.unproved_by_type(engine, LIVE if outbox.is_any_due(engine, BULK) else LANES))
         or outbox.is_any_due(engine, LIVE, terms=terms)
         or outbox.is_any_event_ready(engine, terms)
         or not sales.rules_are_applied(engine, rules.version)

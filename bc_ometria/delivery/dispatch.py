@@ -20,9 +20,9 @@ from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.ometria.errors import AccessRefused
 from bc_ometria.rules import Account, Rules
 from bc_ometria.store import exceptions, outbox
-from bc_ometria.store.lanes import LANES, LIVE, RECORD_TYPES
+from bc_ometria.store.lanes import BULK, LANES, LIVE, RECORD_TYPES
 from bc_ometria.store.order_events import RECORD_TYPE as EVENT
-from bc_ometria.store.outbox import Batch, EventTerms
+from bc_ometria.store.outbox import Batch, EventTerms, Unproved
 
 _CONNECTIONS = 16  # Ometria takes some tenths of a second to answer; 8 calls a second need several under way
 _RELEASE_EVERY_S = 1.0  # events are released for the next minutes, not for the next call
@@ -99,7 +99,7 @@ class _Delivery:
         self._look_wait = self._account.read_back_after
         self._next_look = self._began + self._look_wait
         self._is_look_owed = True
-        self._next_release = self._began
+        self._next_release = self._began if EVENT in self.record_types else inf
         self._terms = EventTerms(self._account.parents_wait_min, self._account.resend_unknown_events)
 
     @property
@@ -182,7 +182,8 @@ class _Delivery:
             proved, self._look = self._look.result(), None
             self.done = replace(self.done, proved=self.done.proved + proved)
             if proved.settled:
-                self._next_release = time.monotonic()  # what waited for these may go
+                if EVENT in self.record_types:
+                    self._next_release = time.monotonic()  # what waited for these may go
                 self._look_again_after(self._account.read_back_after)
             else:
                 self._look_again_after(min(max(2 * self._look_wait, 0.25), _LONGEST_LOOK_WAIT_S))
@@ -194,13 +195,21 @@ class _Delivery:
         self._look_wait, self._next_look = seconds, time.monotonic() + seconds
 
     def _begin_look(self) -> None:
-        if self._look is None and time.monotonic() >= self._next_look and outbox.unproved_by_type(self.engine):
+        if self._look is None and time.monotonic() >= self._next_look and self._unproved():
             self._is_look_owed = False
-            self._look = self.proving.submit(self._prover.look)
+            self._look = self.proving.submit(self._prover.look, self._lanes_to_prove())
+
+    def _unproved(self) -> dict[str, Unproved]:
+        return outbox.unproved_by_type(self.engine, self._lanes_to_prove())
+
+    def _lanes_to_prove(self) -> tuple[str, ...]:
+        """A live delivery leaves the proof of bulk to the drain while that goes on: a look at it takes many calls."""
+        is_drain = self.bulk_for == inf
+        return LANES if is_drain or not outbox.is_any_due(self.engine, BULK) else LIVE
 
     def _release_events(self) -> None:
         began = time.monotonic()
-        if EVENT not in self.record_types or began < self._next_release:
+        if began < self._next_release:
             return
         # In this order: an event whose sender died is not late, but lost sight of.
         unknown = 0 if self._account.resend_unknown_events else late.hold_unknown(self.engine)
@@ -216,7 +225,7 @@ class _Delivery:
 
     def _is_all_proved_or_left(self) -> bool:
         """Whether nothing is unproved, or what is was looked for and has been waited for long enough."""
-        unproved = outbox.unproved_by_type(self.engine)
+        unproved = self._unproved()
         if not unproved:
             return True
         newest = min(of_type.newest_age_s for of_type in unproved.values())

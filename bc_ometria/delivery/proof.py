@@ -17,10 +17,12 @@ from bc_ometria.ometria.comparison import differences, opt_outs_of_ometria
 from bc_ometria.ometria.errors import AccessRefused, OmetriaError
 from bc_ometria.rules import Account
 from bc_ometria.store import exceptions, order_events, outbox
+from bc_ometria.store.lanes import LANES
 from bc_ometria.store.order_events import RECORD_TYPE as EVENT
 from bc_ometria.store.outbox import Outcome, Sent
 
 _FEW = 4  # up to here single reads cost fewer seconds of the budget than pages that hold other records too
+_FEW_OF_LIVE = 40  # while a drain goes on, whose records fill the pages
 _ONE_BY_ONE = 200  # records looked up singly in one look: overdue ones, and where the account has no lists
 _MARGIN = timedelta(seconds=2)  # between a record's stamp in a list and the answer to its push
 _CLOCKS_APART = timedelta(minutes=5)  # where Ometria does not tell its time, which may be behind ours
@@ -75,26 +77,26 @@ class Prover:
     account: Account
     _seen_until: dict[str, datetime] = field(default_factory=dict)
 
-    def look(self) -> Proved:
-        """Read the errors ring, then look once at everything that is unproved.
+    def look(self, lanes: Sequence[str] = LANES) -> Proved:
+        """Read the errors ring, then look once at everything in these lanes that is unproved.
 
         Raises ``AccessRefused`` where Ometria refuses the key; other failed calls only cost time.
         """
         errors = read_errors(self.engine, self.ometria)
         proved = Proved(refused=errors.held, problems=_told(errors))
-        for record_type, unproved in outbox.unproved_by_type(self.engine).items():
+        for record_type, unproved in outbox.unproved_by_type(self.engine, lanes).items():
             if record_type == EVENT:  # Ometria shows none: accepted and not refused is what can be known
                 taken = order_events.accept(self.engine, self.account.read_back_after)
                 proved += Proved(accepted=Counter({EVENT: taken}))
             else:
-                proved += self._look_at(record_type, unproved.oldest)
-        still = outbox.unproved_by_type(self.engine)
+                proved += self._look_at(record_type, unproved.oldest, lanes)
+        still = outbox.unproved_by_type(self.engine, lanes)
         return proved + Proved(open=Counter({each: of_type.records for each, of_type in still.items()}))
 
-    def _look_at(self, record_type: str, oldest: datetime) -> Proved:
+    def _look_at(self, record_type: str, oldest: datetime, lanes: Sequence[str]) -> Proved:
         proved = Proved()
         try:
-            for shown in self._shown(record_type, oldest):
+            for shown in self._shown(record_type, oldest, lanes):
                 proved += self._settle(record_type, shown)
         except AccessRefused:
             raise
@@ -102,21 +104,23 @@ class Prover:
             return proved + Proved(problems=frozenset({str(error)}))
         return proved
 
-    def _shown(self, record_type: str, oldest: datetime) -> Iterator[list[Pair]]:
+    def _shown(self, record_type: str, oldest: datetime, lanes: Sequence[str]) -> Iterator[list[Pair]]:
         """Unproved records with what Ometria shows of them, a part at a time."""
-        few = outbox.unproved(self.engine, record_type, _FEW + 1)
+        at_most = _FEW if lanes == LANES else _FEW_OF_LIVE
+        few = outbox.unproved(self.engine, record_type, at_most + 1, lanes=lanes)
         if not self.account.read_back_lists or record_type == "product":
-            yield from self._sampled(record_type)
-        elif len(few) <= _FEW:
+            yield from self._sampled(record_type, lanes)
+        elif len(few) <= at_most:
             yield from self._one_by_one(record_type, few)
         else:
             began = self._at_ometria(datetime.now(UTC))
             listed = self._listed(record_type, oldest)
             while page := {str(shown.get("id")): shown for shown in islice(listed, PAGE_SIZE)}:
-                records = outbox.unproved(self.engine, record_type, len(page), of=list(page))
+                records = outbox.unproved(self.engine, record_type, len(page), lanes=lanes, of=list(page))
                 yield [(record, page[record.record_id]) for record in records]
             self._seen_until[record_type] = began
-            overdue = outbox.unproved(self.engine, record_type, _ONE_BY_ONE, min_age=self.account.read_back_until)
+            until = self.account.read_back_until
+            overdue = outbox.unproved(self.engine, record_type, _ONE_BY_ONE, lanes=lanes, min_age=until)
             yield from self._one_by_one(record_type, overdue)
 
     def _listed(self, record_type: str, oldest: datetime) -> Iterator[dict[str, Any]]:
@@ -131,9 +135,10 @@ class Prover:
         """Our time by Ometria's clock; where that is ahead our own, in case it was set forward since."""
         return min(at, self.ometria.ometria_time(at))
 
-    def _sampled(self, record_type: str) -> Iterator[list[Pair]]:
+    def _sampled(self, record_type: str, lanes: Sequence[str]) -> Iterator[list[Pair]]:
         """Records of the tenant's sample, one by one; the others end as accepted."""
-        records = outbox.unproved(self.engine, record_type, _ONE_BY_ONE, min_age=self.account.read_back_after)
+        wait = self.account.read_back_after
+        records = outbox.unproved(self.engine, record_type, _ONE_BY_ONE, lanes=lanes, min_age=wait)
         chosen = [record for record in records if _share(record) < self.account.read_back_sample]
         others = [record for record in records if _share(record) >= self.account.read_back_sample]
         with self.engine.begin() as connection:

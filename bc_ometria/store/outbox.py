@@ -357,20 +357,27 @@ def reject(connection: Connection, record_type: str, record_id: str, request_id:
 
 
 def unproved(
-    engine: Engine, record_type: str, limit: int, *, min_age: float = 0, of: Sequence[str] | None = None
+    engine: Engine,
+    record_type: str,
+    limit: int,
+    *,
+    lanes: Sequence[str] = LANES,
+    min_age: float = 0,
+    of: Sequence[str] | None = None,
 ) -> list[Sent]:
     """Accepted records that have not been read back, ``min_age`` seconds old; ``of`` names the ones meant."""
     with engine.connect() as connection:
         rows = connection.execute(
             text(
                 f"SELECT record_id, sent_version, payload, accepted_at FROM {outbox.fullname} "
-                "WHERE record_type = :record_type AND state = 'sent' "
+                "WHERE record_type = :record_type AND state = 'sent' AND lane = ANY(:lanes) "
                 f"{'AND record_id = ANY(:of) ' if of is not None else ''}"
                 "AND accepted_at <= now() - make_interval(secs => :min_age) LIMIT :limit"
             ),
             {
                 "record_type": record_type,
                 "limit": limit,
+                "lanes": list(lanes),
                 "min_age": min_age,
                 **({"of": of} if of is not None else {}),
             },
@@ -387,15 +394,16 @@ class Unproved:
     newest_age_s: float
 
 
-def unproved_by_type(engine: Engine) -> dict[str, Unproved]:
+def unproved_by_type(engine: Engine, lanes: Sequence[str] = LANES) -> dict[str, Unproved]:
     """What is accepted and not read back, by record type."""
     with engine.connect() as connection:
         rows = connection.execute(
             text(
                 "SELECT record_type, count(*), min(accepted_at), "
                 "CAST(extract(epoch FROM now() - max(accepted_at)) AS double precision) "
-                f"FROM {outbox.fullname} WHERE state = 'sent' GROUP BY record_type"
-            )
+                f"FROM {outbox.fullname} WHERE state = 'sent' AND lane = ANY(:lanes) GROUP BY record_type"
+            ),
+            {"lanes": list(lanes)},
         )
         return {row[0]: Unproved(*row[1:]) for row in rows}
 

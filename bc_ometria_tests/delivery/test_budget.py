@@ -12,6 +12,7 @@ from sqlalchemy import Engine, text
 
 from bc_ometria.delivery.budget import (
     SharedBudget,
+    _Turn,
     bulk_may_go,
     clear_refusal,
     note_queue,
@@ -22,6 +23,7 @@ from bc_ometria.ometria.budget import AHEAD, MARGIN, Limits
 from bc_ometria.store.database import connect
 from bc_ometria_tests.store.rows import table, until_waiting
 
+START = datetime(2026, 11, 23, 9, 5, tzinfo=UTC)
 AT_ONCE = 0.0
 """As ``start_by``: take what is free now, wait for nothing."""
 
@@ -122,14 +124,16 @@ def test_whoever_finds_no_turn_sleeps_until_one_is_back_and_keeps_nobody_out_mea
 
 
 def test_one_thread_of_a_process_asks_for_all(budget: SharedBudget, engine: Engine) -> None:
-    """The others wait for it, and not at the database's."""
-    with engine.begin() as connection, ThreadPoolExecutor(8) as pool:
+    """The others wait for it, and not at the database's. However long it waits there: the turn counts from its end."""
+    with engine.begin() as connection, ThreadPoolExecutor(6) as pool:
         connection.execute(text("LOCK TABLE bc_ometria.call_budget"))
-        calls = [pool.submit(budget.acquire, "push") for _ in range(8)]
+        calls = [pool.submit(budget.acquire, "erasure") for _ in range(6)]
         until_waiting(engine, 1)
         assert waiting(engine) == 1
+        freed_at = clock(engine)
         connection.commit()
-        assert sum(call.result(60) for call in calls) == 8
+        assert sum(call.result(60) for call in calls) == 6
+    assert min(taken(engine, "erasure")) > freed_at
 
 
 def waiting(engine: Engine) -> int:
@@ -137,24 +141,30 @@ def waiting(engine: Engine) -> int:
         return connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one()
 
 
-def test_a_call_starts_with_its_turn_and_not_before(budget: SharedBudget, other: SharedBudget, engine: Engine) -> None:
-    other.acquire("push", up_to=8)
-    move(engine, 1.01 - 0.1)
-    assert budget.acquire("push", up_to=8) == 1
-    newest = taken(engine)[-1]
-    assert newest > clock(engine)
-    budget.start("push")
-    assert newest <= clock(engine) + timedelta(milliseconds=1)
+def test_a_call_starts_with_its_turn_and_not_before(
+    budget: SharedBudget, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(time, "sleep", slept.append)
+    hold(budget, START, time.monotonic() + 50)
+    budget.start("merge")
+    assert 40 < sum(slept) <= 50
+    assert taken(engine, "merge") == []  # Nothing was asked of the database.
 
 
 def test_a_call_that_is_later_than_its_turn_counts_from_its_start(budget: SharedBudget, engine: Engine) -> None:
     """Or nine calls would meet in one second: eight with turns of a second ago that start now, and the next one."""
-    assert budget.acquire("merge") == 1
-    budget._turns["merge"][0] = type(budget._turns["merge"][0])(taken(engine, "merge")[0], time.monotonic() - 30)
+    assert SharedBudget(engine, Limits()).acquire("merge") == 1
+    hold(budget, taken(engine, "merge")[0], time.monotonic() - 30)
     before = clock(engine)
     budget.start("merge")
     (at,) = taken(engine, "merge")
     assert before <= at <= clock(engine)
+
+
+def hold(budget: SharedBudget, at: datetime, moment: float) -> None:
+    """Let the budget have a turn for merge-profile as if it had been taken."""
+    budget._turns["merge"].append(_Turn(at, moment))
 
 
 def test_a_call_without_a_turn_takes_one(budget: SharedBudget, engine: Engine) -> None:

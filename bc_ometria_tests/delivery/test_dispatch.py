@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from bc_ometria.delivery import dispatch
-from bc_ometria.delivery.budget import SharedBudget, refusal
+from bc_ometria.delivery.budget import SharedBudget, note_queue, refusal
 from bc_ometria.delivery.dispatch import Delivered, deliver
 from bc_ometria.ometria.budget import Limits
 from bc_ometria.ometria.client import OmetriaClient
@@ -118,6 +118,7 @@ def test_bulk_rests_while_ometrias_queue_is_nearly_full_and_live_records_go(out:
     move(out.engine, "history", "record_id = 'bulk'")
     want(out, "order", *orders(1))
     done: list[Delivered] = []
+    note_queue(out.engine, 1_000, 100)  # as the last reply said, and has just been said
     with pytest.raises(KeyboardInterrupt):
         deliver(out.engine, out.client, rules(queue_reserve=10_000), prove_for=0, progress=_stop_at_first(done))
     assert done[0].pushed.accepted == {"order": 1}
@@ -242,7 +243,9 @@ def test_a_payload_is_forgotten_after_its_days_and_its_versions_stay(out: Outgoi
             )
         )
     assert outbox.expire_payloads(out.engine, 90) == 1
-    rows = table(out.engine, "outbox", "payload IS NULL, state, proved_version IS NOT NULL, request_id <> ''", "record_id")
+    rows = table(
+        out.engine, "outbox", "payload IS NULL, state, proved_version IS NOT NULL, request_id <> ''", "record_id"
+    )
     assert rows == [(True, "confirmed", True, True), (False, "confirmed", True, True)]
     out.want(*orders(2))
     assert deliver(out.engine, out.client, rules()).pushed.calls.total() == 0
