@@ -133,6 +133,7 @@ def is_live_work_waiting(engine: Engine, rules: Rules) -> bool:
         or bool(outbox.unproved_by_type(engine, LIVE if outbox.is_any_due(engine, BULK) else LANES))
         or outbox.is_any_due(engine, LIVE, terms=terms)
         or outbox.is_any_event_ready(engine, terms)
+        or outbox.is_any_lost(engine)
         or not sales.rules_are_applied(engine, rules.version)
     )
 

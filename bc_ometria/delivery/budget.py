@@ -103,10 +103,26 @@ class SharedBudget:
             connection.execute(update(call_budget).where(call_budget.c.kind == kind).values(changed))
 
 
-def note_queue(engine: Engine, limit: int | None, remaining: int | None) -> None:
-    """Remember what the reply to a push said of Ometria's queue, in records; nothing where it said nothing."""
-    if remaining is not None:
-        _write(engine, queue_limit=limit, queue_remaining=remaining, queue_seen_at=func.clock_timestamp())
+def note_reply(engine: Engine, limit: int | None, remaining: int | None) -> None:
+    """Remember that a push was answered, and what the reply said of Ometria's queue, in records."""
+    of_queue = {"queue_limit": limit, "queue_remaining": remaining, "queue_seen_at": func.clock_timestamp()}
+    _write(engine, push_lost_at=None, **({} if remaining is None else of_queue))
+
+
+def note_lost_push(engine: Engine) -> None:
+    """Remember that nobody knows what became of a push."""
+    _write(engine, push_lost_at=func.clock_timestamp())
+
+
+def is_push_lost(engine: Engine) -> bool:
+    """Whether the newest push had no answer, and Ometria has answered nothing since."""
+    with engine.connect() as connection:
+        return connection.execute(select(ometria_account.c.push_lost_at)).scalar_one_or_none() is not None
+
+
+def note_answer(engine: Engine) -> None:
+    """Remember that Ometria answers again."""
+    _write(engine, push_lost_at=None)
 
 
 def bulk_may_go(engine: Engine, reserve: int) -> bool:

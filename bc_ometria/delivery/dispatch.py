@@ -17,7 +17,7 @@ from bc_ometria.delivery import budget, guard, late, pace
 from bc_ometria.delivery.proof import Proved, Prover
 from bc_ometria.delivery.push import Push, Pushed
 from bc_ometria.ometria.client import OmetriaClient
-from bc_ometria.ometria.errors import AccessRefused
+from bc_ometria.ometria.errors import AccessRefused, OmetriaError
 from bc_ometria.rules import Account, Rules
 from bc_ometria.store import exceptions, outbox
 from bc_ometria.store.lanes import BULK, LANES, LIVE, RECORD_TYPES
@@ -27,6 +27,7 @@ from bc_ometria.store.outbox import Batch, EventTerms, Unproved
 _CONNECTIONS = 16  # Ometria takes some tenths of a second to answer; 8 calls a second need several under way
 _RELEASE_EVERY_S = 1.0  # events are released for the next minutes, not for the next call
 _RELEASE_SHARE = 20  # of the time between two releases at most one part is spent on them
+_PROBE_EVERY_S = 5.0
 _NO_WAIT_S = 0.02  # a turn that took longer to come says that the account is busy
 _POLL_S = 0.05
 _LONGEST_LOOK_WAIT_S = 30.0
@@ -99,7 +100,8 @@ class _Delivery:
         self._look_wait = self._account.read_back_after
         self._next_look = self._began + self._look_wait
         self._is_look_owed = True
-        self._next_release = self._began if EVENT in self.record_types else inf
+        self._next_release = self._began if EVENT in self.record_types else inf  # the last step does that for all
+        self._next_probe = self._began
         self._terms = EventTerms(self._account.parents_wait_min, self._account.resend_unknown_events)
 
     @property
@@ -132,12 +134,13 @@ class _Delivery:
             lanes = LIVE
         if not room or not self._is_anything_due(lanes):
             return False
+        record_types = self._types_that_may_go()
         asked_at = time.monotonic()
         turns = self.ometria.budget.acquire("push", up_to=room)
         is_busy = time.monotonic() - asked_at > _NO_WAIT_S
         fill_wait = self._account.fill_wait_s if is_busy else 0
         claimed = outbox.claim(
-            self.engine, turns, lanes=lanes, record_types=self.record_types, fill_wait=fill_wait, terms=self._terms
+            self.engine, turns, lanes=lanes, record_types=record_types, fill_wait=fill_wait, terms=self._terms
         )
         batches = self._that_may_flow(claimed)
         self.ometria.budget.give_back("push", turns - len(batches))
@@ -148,7 +151,25 @@ class _Delivery:
         return LANES if time.monotonic() - self._began < self.bulk_for else LIVE
 
     def _is_anything_due(self, lanes: tuple[str, ...]) -> bool:
-        return outbox.is_any_due(self.engine, lanes, self.record_types, self._terms)
+        return outbox.is_any_due(self.engine, lanes, self._types_that_may_go(), self._terms)
+
+    def _types_that_may_go(self) -> tuple[str, ...]:
+        """All types; no events while Ometria leaves pushes unanswered, for each of theirs that it does not answer is
+        lost to its journey (truth 3)."""
+        if EVENT not in self.record_types or not budget.is_push_lost(self.engine):
+            return self.record_types
+        if time.monotonic() >= self._next_probe:
+            self._next_probe = time.monotonic() + _PROBE_EVERY_S
+            try:
+                self.ometria.ping()
+            except AccessRefused:
+                raise
+            except OmetriaError:
+                pass
+            else:
+                budget.note_answer(self.engine)
+                return self.record_types
+        return tuple(record_type for record_type in self.record_types if record_type != EVENT)
 
     def _that_may_flow(self, claimed: list[Batch]) -> list[Batch]:
         """The batches without the records of lanes that are stopped, or that the guard stops now."""
@@ -212,6 +233,8 @@ class _Delivery:
         if began < self._next_release:
             return
         # In this order: an event whose sender died is not late, but lost sight of.
+        if outbox.take_for_sent(self.engine):
+            self._is_look_owed = True
         unknown = 0 if self._account.resend_unknown_events else late.hold_unknown(self.engine)
         too_late = late.hold_late(self.engine)
         self.done = replace(

@@ -35,13 +35,14 @@ Pair = tuple[Sent, dict[str, Any] | None]
 @dataclass(frozen=True)
 class Proved:
     """Outcome of reading back, records by type: ``repaired`` ones differed and go again, ``drifted`` ones differ
-    after their repair, ``open`` ones Ometria has not shown yet. ``problems`` say what kept a look from seeing all."""
+    after their repair, ``again`` ones were lost on their way and go again, ``open`` ones Ometria has not shown yet. ``problems`` say what kept a look from seeing all."""
 
     confirmed: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
     drifted: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    again: Counter[str] = field(default_factory=Counter)
     open: Counter[str] = field(default_factory=Counter)
     problems: frozenset[str] = frozenset()
 
@@ -52,6 +53,7 @@ class Proved:
             self.repaired + other.repaired,
             self.drifted + other.drifted,
             self.refused + other.refused,
+            self.again + other.again,
             other.open,
             self.problems | other.problems,
         )
@@ -59,7 +61,7 @@ class Proved:
     @property
     def settled(self) -> int:
         """How many records came to an end, so that what waits for them may go."""
-        outcomes = (self.confirmed, self.accepted, self.repaired, self.drifted, self.refused)
+        outcomes = (self.confirmed, self.accepted, self.repaired, self.drifted, self.refused, self.again)
         return sum(outcome.total() for outcome in outcomes)
 
 
@@ -89,9 +91,31 @@ class Prover:
                 taken = order_events.accept(self.engine, self.account.read_back_after)
                 proved += Proved(accepted=Counter({EVENT: taken}))
             else:
+                proved += self._look_for_lost(record_type)
                 proved += self._look_at(record_type, unproved.oldest, lanes)
         still = outbox.unproved_by_type(self.engine, lanes)
         return proved + Proved(open=Counter({each: of_type.records for each, of_type in still.items()}))
+
+    def _look_for_lost(self, record_type: str) -> Proved:
+        """Whether Ometria has the records whose sender died; those that it has not go again."""
+        lost = outbox.unproved(self.engine, record_type, _ONE_BY_ONE, lost=True)
+        try:
+            if len(lost) <= _FEW or not self.account.read_back_lists or record_type == "product":
+                shown = {record.record_id: self._read(record_type, record.record_id) for record in lost}
+            else:
+                since = self._at_ometria(min(record.accepted_at for record in lost))
+                shown = {str(each.get("id")): each for each in self._stored_since(record_type, since)}
+        except AccessRefused:
+            raise
+        except OmetriaError as error:
+            return Proved(problems=frozenset({str(error)}))
+        equal = [each for each in lost if not differences(orjson.loads(each.payload), shown.get(each.record_id))]
+        others = [each for each in lost if each not in equal]
+        with self.engine.begin() as connection:
+            confirmed = outbox.settle(connection, record_type, equal, "confirmed")
+            exceptions.mend(connection, "drift", record_type, list(confirmed))
+            again = outbox.settle(connection, record_type, others, "again")
+        return Proved(confirmed=Counter({record_type: len(confirmed)}), again=Counter({record_type: len(again)}))
 
     def _look_at(self, record_type: str, oldest: datetime, lanes: Sequence[str]) -> Proved:
         proved = Proved()
@@ -125,7 +149,9 @@ class Prover:
 
     def _listed(self, record_type: str, oldest: datetime) -> Iterator[dict[str, Any]]:
         """What Ometria stored since the look before, or since it accepted the oldest unproved record."""
-        since = self._seen_until.get(record_type, self._at_ometria(oldest))
+        return self._stored_since(record_type, self._seen_until.get(record_type, self._at_ometria(oldest)))
+
+    def _stored_since(self, record_type: str, since: datetime) -> Iterator[dict[str, Any]]:
         since -= _MARGIN if self.ometria.knows_ometria_time else _CLOCKS_APART
         if record_type == "contact":
             return self.ometria.contacts(self.account.collection, since)

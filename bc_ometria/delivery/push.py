@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine
 
-from bc_ometria.delivery.budget import note_queue
+from bc_ometria.delivery.budget import note_lost_push, note_reply
 from bc_ometria.delivery.late import hold_unknown_batch
 from bc_ometria.delivery.refusals import refuse
 from bc_ometria.ometria.client import OmetriaClient
@@ -97,12 +97,13 @@ class Push:
             outbox.give_back(self.engine, record_type, records, arrived=False)
             return self._put_back(record_type, records, error)
         except OutcomeUnknown as error:
+            note_lost_push(self.engine)
             if record_type == EVENT and not self.resend_events:
                 hold_unknown_batch(self.engine, records)
                 return Pushed(calls=made, problems=frozenset({f"{error} Events are not told twice: they are held."}))
             outbox.give_back(self.engine, record_type, records, arrived=True)
             return self._put_back(record_type, records, error)
-        note_queue(self.engine, reply.queue_limit, reply.queue_remaining)
+        note_reply(self.engine, reply.queue_limit, reply.queue_remaining)
         if not reply.rejected or record_type == EVENT:
             outbox.acknowledge(self.engine, record_type, records, reply.request_id)
             return self._accepted(record_type, records, reply.rejected)

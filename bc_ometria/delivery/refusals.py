@@ -148,18 +148,18 @@ def _mark(error: RecordError) -> str:
 def _remembered(engine: Engine) -> str | None:
     """The marks of the entries that the ring showed last; None where it was never read."""
     with engine.connect() as connection:
-        return connection.execute(select(_ACCOUNT.newest_error)).scalar_one_or_none()
+        return connection.execute(select(_ACCOUNT.errors_seen)).scalar_one_or_none()
 
 
 def _remember(engine: Engine, before: str | None, marks: str) -> bool:
     """Write what the ring shows; False where another process has written since ``before`` was read."""
     if before == marks:
         return True
-    row = insert(schema.ometria_account).values(newest_error=marks)
+    row = insert(schema.ometria_account).values(errors_seen=marks)
     row = row.on_conflict_do_update(
         index_elements=["only_row"],
-        set_={"newest_error": marks},
-        where=_ACCOUNT.newest_error.is_not_distinct_from(before),
+        set_={"errors_seen": marks},
+        where=_ACCOUNT.errors_seen.is_not_distinct_from(before),
     )
     with engine.begin() as connection:
         return bool(connection.execute(row).rowcount)

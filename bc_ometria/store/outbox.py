@@ -40,8 +40,15 @@ _FLOWS = f"""NOT EXISTS (
 )"""
 """Whether nobody has stopped the lane ``l`` for the record type ``t``."""
 
-_EVENT_MAY_GO = f"(o.record_type <> 'custom_event' OR (o.in_flight_version IS NULL OR :resend_events) AND {MAY_GO})"
-"""An event of which a call was lost may have been told already: truth 3 of the design."""
+_LOST = "o.state = 'wanted' AND o.in_flight_version IS NOT NULL AND o.leased_until < now()"
+"""Who sent the record ``o`` died before the reply was written: Ometria may have it."""
+
+_MAY_GO = f"""CASE WHEN o.record_type = 'custom_event'
+    THEN (o.in_flight_version IS NULL OR :resend_events) AND {MAY_GO}
+    ELSE o.in_flight_version IS DISTINCT FROM o.wanted_version
+END"""
+"""Of a version that was lost sight of, a look says first whether Ometria has it (``take_for_sent``); an event of which
+a call was lost may have been told already (truth 3 of the design)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +280,7 @@ def _due(
                 SELECT count(*) AS records, CAST(extract(epoch FROM now() - min(since)) AS double precision) AS waited_s
                 FROM (
                     SELECT greatest(o.queued_at, o.next_attempt) AS since FROM {outbox.fullname} o
-                    WHERE o.lane = l.lane AND o.record_type = t.record_type AND {_DUE} AND {_EVENT_MAY_GO}
+                    WHERE o.lane = l.lane AND o.record_type = t.record_type AND {_DUE} AND {_MAY_GO}
                     ORDER BY o.next_attempt, o.record_id LIMIT :limit
                 ) first
             ) d
@@ -292,7 +299,7 @@ def _take(connection: Connection, lane: str, record_type: str, limit: int, terms
             f"""
             WITH due AS (
                 SELECT o.record_id FROM {outbox.fullname} o
-                WHERE o.lane = :lane AND o.record_type = :record_type AND {_DUE} AND {_EVENT_MAY_GO}
+                WHERE o.lane = :lane AND o.record_type = :record_type AND {_DUE} AND {_MAY_GO}
                 ORDER BY o.next_attempt, o.record_id LIMIT :limit FOR UPDATE OF o SKIP LOCKED
             )
             UPDATE {outbox.fullname} o SET
@@ -306,6 +313,37 @@ def _take(connection: Connection, lane: str, record_type: str, limit: int, terms
         {"lane": lane, "record_type": record_type, "limit": limit, "lease": LEASE_SECONDS, **terms.parameters},
     )
     return [Claimed(row[0], row[1], row[2].encode(), row[3], row[4], lane, row[5], row[6]) for row in rows]
+
+
+def take_for_sent(engine: Engine) -> int:
+    """Take what its dead sender may have sent for sent, until a look says whether Ometria has it; how many records.
+
+    Without that look a process that is killed would have all its calls under way sent twice. Events cannot be looked
+    at: ``order_events.outcome_unknown``.
+    """
+    with engine.begin() as connection:
+        return connection.execute(
+            text(
+                f"""
+                WITH lost AS (
+                    SELECT o.record_type, o.record_id FROM {outbox.fullname} o
+                    WHERE {_LOST} AND o.record_type <> 'custom_event' AND o.in_flight_version = o.wanted_version
+                    ORDER BY o.record_type, o.record_id FOR UPDATE OF o SKIP LOCKED
+                )
+                UPDATE {outbox.fullname} o SET state = 'sent', sent_version = in_flight_version, proved_version = NULL,
+                    sent_standing = standing, in_flight_version = NULL, leased_until = NULL, request_id = '',
+                    accepted_at = leased_until - make_interval(secs => :lease)
+                FROM lost WHERE o.record_type = lost.record_type AND o.record_id = lost.record_id
+                """
+            ),
+            {"lease": LEASE_SECONDS},
+        ).rowcount
+
+
+def is_any_lost(engine: Engine) -> bool:
+    """Whether somebody died while sending a record."""
+    with engine.connect() as connection:
+        return connection.execute(text(f"SELECT EXISTS (SELECT FROM {outbox.fullname} o WHERE {_LOST})")).scalar_one()
 
 
 def acknowledge(engine: Engine, record_type: str, records: Sequence[Claimed], request_id: str) -> None:
@@ -364,13 +402,16 @@ def unproved(
     lanes: Sequence[str] = LANES,
     min_age: float = 0,
     of: Sequence[str] | None = None,
+    lost: bool = False,
 ) -> list[Sent]:
-    """Accepted records that have not been read back, ``min_age`` seconds old; ``of`` names the ones meant."""
+    """Accepted records that have not been read back, ``min_age`` seconds old; ``of`` names the ones meant. With
+    ``lost`` those of which only a look can say whether they were (``take_for_sent``)."""
     with engine.connect() as connection:
         rows = connection.execute(
             text(
                 f"SELECT record_id, sent_version, payload, accepted_at FROM {outbox.fullname} "
                 "WHERE record_type = :record_type AND state = 'sent' AND lane = ANY(:lanes) "
+                f"AND request_id {'=' if lost else 'IS DISTINCT FROM'} '' "
                 f"{'AND record_id = ANY(:of) ' if of is not None else ''}"
                 "AND accepted_at <= now() - make_interval(secs => :min_age) LIMIT :limit"
             ),
@@ -408,11 +449,12 @@ def unproved_by_type(engine: Engine, lanes: Sequence[str] = LANES) -> dict[str, 
         return {row[0]: Unproved(*row[1:]) for row in rows}
 
 
-Outcome = Literal["confirmed", "accepted", "repair", "drift"]
+Outcome = Literal["confirmed", "accepted", "again", "repair", "drift"]
 
 _OUTCOMES: dict[Outcome, str] = {
     "confirmed": "state = 'confirmed', proved_version = sent_version, confirmed_at = now()",
     "accepted": "state = 'accepted'",
+    "again": "state = 'wanted', sent_version = NULL, sent_standing = NULL, attempts = 0, next_attempt = now()",
     "drift": "state = 'drift', proved_version = NULL",
     "repair": """proved_version = NULL,
         state = CASE WHEN repaired_version = wanted_version THEN 'drift' ELSE 'wanted' END,
@@ -424,7 +466,7 @@ _OUTCOMES: dict[Outcome, str] = {
 def settle(connection: Connection, record_type: str, records: Sequence[Sent], outcome: Outcome) -> dict[str, str]:
     """Write the outcome of reading back for the versions that were compared; the new state of each record.
 
-    ``repair`` sends a record again once, in the lane of repairs; where it was repaired before it ends as ``drift``.
+    ``again`` sends a record of which nobody knew whether it was. ``repair`` sends a record again once, in the lane of repairs; where it was repaired before it ends as ``drift``.
     """
     rows = connection.execute(
         text(

@@ -307,8 +307,10 @@ ometria_account = Table(
     _instant("queue_seen_at"),
     Column("refusal", Text),
     _instant("refused_at"),
-    Column("newest_error", Text),
-    comment="what Ometria last said of its queue and of the key, and the newest entry of its errors ring that was read",
+    _instant("push_lost_at"),
+    Column("errors_seen", Text),
+    comment="what Ometria last said of its queue and of the key, since when a push has been without an answer, and the "
+    "errors ring as it was last read",
 )
 
 lane_stops = Table(

@@ -15,7 +15,7 @@ from bc_ometria.delivery.budget import (
     _Turn,
     bulk_may_go,
     clear_refusal,
-    note_queue,
+    note_reply,
     note_refusal,
     refusal,
 )
@@ -226,30 +226,30 @@ def test_a_changed_rate_counts_the_calls_made_before(engine: Engine, before: int
 
 def test_bulk_stops_while_ometrias_queue_is_nearly_full(engine: Engine) -> None:
     assert bulk_may_go(engine, 10_000)
-    note_queue(engine, 50_000, 10_000)
+    note_reply(engine, 50_000, 10_000)
     assert bulk_may_go(engine, 10_000)
-    note_queue(engine, 50_000, 9_999)
+    note_reply(engine, 50_000, 9_999)
     assert not bulk_may_go(engine, 10_000)
     assert bulk_may_go(engine, 9_999)
     assert bulk_may_go(engine, 0)
-    note_queue(engine, None, None)  # A reply without the headers says nothing.
+    note_reply(engine, None, None)  # A reply without the headers says nothing.
     assert not bulk_may_go(engine, 10_000)
-    note_queue(engine, 50_000, 40_000)
+    note_reply(engine, 50_000, 40_000)
     assert bulk_may_go(engine, 10_000)
 
 
 def test_of_a_small_queue_a_fifth_is_enough(engine: Engine) -> None:
-    note_queue(engine, 1_000, 200)
+    note_reply(engine, 1_000, 200)
     assert bulk_may_go(engine, 10_000)
-    note_queue(engine, 1_000, 199)
+    note_reply(engine, 1_000, 199)
     assert not bulk_may_go(engine, 10_000)
-    note_queue(engine, None, 9_999)  # How many it takes was not said.
+    note_reply(engine, None, 9_999)  # How many it takes was not said.
     assert not bulk_may_go(engine, 10_000)
 
 
 @pytest.mark.parametrize("aside", ["- interval '5 seconds'", "+ interval '1 day'"])
 def test_what_was_heard_long_ago_lets_bulk_try_again(engine: Engine, aside: str) -> None:
-    note_queue(engine, 50_000, 0)
+    note_reply(engine, 50_000, 0)
     assert not bulk_may_go(engine, 10_000)
     change(engine, f"UPDATE ometria_account SET queue_seen_at = queue_seen_at {aside}")
     assert bulk_may_go(engine, 10_000)
@@ -261,7 +261,7 @@ def test_what_was_heard_long_ago_lets_bulk_try_again(engine: Engine, aside: str)
 def test_every_process_knows_that_the_key_is_refused(engine: Engine) -> None:
     clear_refusal(engine)
     assert refusal(engine) is None
-    note_queue(engine, 50_000, 0)
+    note_reply(engine, 50_000, 0)
     assert refusal(engine) is None
     before = clock(engine)
     note_refusal(engine, "Ometria refused the API key (403).")

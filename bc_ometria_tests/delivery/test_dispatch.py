@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from bc_ometria.delivery import dispatch
-from bc_ometria.delivery.budget import SharedBudget, note_queue, refusal
+from bc_ometria.delivery.budget import SharedBudget, note_reply, refusal
 from bc_ometria.delivery.dispatch import Delivered, deliver
 from bc_ometria.ometria.budget import Limits
 from bc_ometria.ometria.client import OmetriaClient
@@ -19,6 +19,7 @@ from bc_ometria_tests.delivery.outgoing import Outgoing, contacts, orders
 from bc_ometria_tests.sandbox.ometria_stand_in import contact, order
 from bc_ometria_tests.store.records import column, state
 from bc_ometria_tests.store.rows import table
+from bc_ometria_tests.store.test_order_events import confirm, event, tell
 
 PATIENT: dict[str, Any] = {"read_back_after": 0, "collection": "blue_cherry", "fill_wait_s": 0}
 
@@ -118,7 +119,7 @@ def test_bulk_rests_while_ometrias_queue_is_nearly_full_and_live_records_go(out:
     move(out.engine, "history", "record_id = 'bulk'")
     want(out, "order", *orders(1))
     done: list[Delivered] = []
-    note_queue(out.engine, 1_000, 100)  # as the last reply said, and has just been said
+    note_reply(out.engine, 1_000, 100)  # as the last reply said, and has just been said
     with pytest.raises(KeyboardInterrupt):
         deliver(out.engine, out.client, rules(queue_reserve=10_000), prove_for=0, progress=_stop_at_first(done))
     assert done[0].pushed.accepted == {"order": 1}
@@ -252,3 +253,17 @@ def test_a_payload_is_forgotten_after_its_days_and_its_versions_stay(out: Outgoi
     out.want(order("0000000000", status="returned"))
     deliver(out.engine, out.client, rules())
     assert orjson.loads(column(out.engine, "payload", "0000000000"))["status"] == "returned"
+
+
+def test_no_event_is_risked_while_ometria_leaves_pushes_unanswered(out: Outgoing) -> None:
+    """Truth 3: one of which no reply comes is lost to its journey, so an outage must not take them call by call."""
+    tell(out.engine, event("e1"))
+    confirm(out.engine, "order", "W1")
+    want(out, "order", *orders(1))
+    out.stand_in.arm("server_error", calls=None)
+    deliver(out.engine, out.client, rules(), record_types=("contact", "order"))
+    done = deliver(out.engine, out.client, rules())
+    assert done.pushed.calls["custom_event"] == 0
+    assert state(out.engine, "e1", "custom_event") == "wanted"
+    out.stand_in.control.delete("/faults")
+    assert deliver(out.engine, out.client, rules()).pushed.calls["custom_event"] == 1

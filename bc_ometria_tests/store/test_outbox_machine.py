@@ -158,6 +158,10 @@ class Delivery(RuleBasedStateMachine):
         for id, version in self.refused if errors_too else ():
             if self.wanted[id] == version:
                 reject(self.engine, id)
+        outbox.take_for_sent(self.engine)
+        for sent in outbox.unproved(self.engine, "order", 100, lost=True):
+            equal = self.ometria.get(sent.record_id) == sent.version
+            settle(self.engine, [sent], "confirmed" if equal else "again")
         for sent in outbox.unproved(self.engine, "order", 100):
             equal = self.ometria.get(sent.record_id) == sent.version
             settle(self.engine, [sent], "confirmed" if equal else "repair")
@@ -185,6 +189,7 @@ class Delivery(RuleBasedStateMachine):
         """When the dust has settled, Ometria has what is wanted, or the outbox says what it has not."""
         end_leases(self.engine)
         end_waits(self.engine)
+        self.look(errors_too=False)  # after what the dead may have sent
         for _ in range(2):  # what is missing is sent once more
             self.calls = []
             self.begin_call(100)

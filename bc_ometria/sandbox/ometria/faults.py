@@ -35,7 +35,7 @@ class Fault(BaseModel):
     - ``no_answer``: silence for ``seconds``, then the connection ends; ``after`` as above
     - ``half_body``: the true reply, cut in the middle; ``slow_body``: stretched over ``seconds``
     - ``html_page``: a page with status 200; ``redirect``: 302 to ``location``; ``key_revoked``: 403
-    - ``bad_request``: 400, with ``message`` as its reason
+    - ``bad_request``: 400, with ``message`` as its reason, which then quotes the call as far as ``count`` characters
 
     Those that spoil a push combine, and only a push that passes key and limits uses them up:
 

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse
 from starlette.types import Receive, Scope, Send
 
@@ -29,7 +30,9 @@ async def spoil(fault: Fault, handler: Handler, scope: Scope, receive: Receive, 
         case "key_revoked":
             await error_reply(403, FORBIDDEN)(scope, receive, send)
         case "bad_request":
-            await error_reply(400, fault.message)(scope, receive, send)
+            body = await Request(scope, receive).body()
+            quoted = body.decode(errors="replace")[: fault.count]
+            await error_reply(400, f"{fault.message} {quoted}")(scope, receive, send)
         case "html_page":
             page = "<!DOCTYPE html><html><title>Maintenance</title><body>Back soon.</body></html>"
             await HTMLResponse(page)(scope, receive, send)

@@ -67,11 +67,12 @@ def upgrade() -> None:
         sa.Column("queue_seen_at", INSTANT),
         sa.Column("refusal", sa.Text()),
         sa.Column("refused_at", INSTANT),
-        sa.Column("newest_error", sa.Text()),
+        sa.Column("push_lost_at", INSTANT),
+        sa.Column("errors_seen", sa.Text()),
         sa.PrimaryKeyConstraint("only_row"),
         schema=SCHEMA,
-        comment="what Ometria last said of its queue and of the key, and the newest entry of its errors ring that was "
-        "read",
+        comment="what Ometria last said of its queue and of the key, since when a push has been without an answer, and "
+        "the errors ring as it was last read",
     )
     op.create_table(
         "lane_stops",
