@@ -3,7 +3,7 @@ PYTHON ?= python3
 TENANT ?= apparel
 BIN := .venv/bin
 
-.PHONY: help setup demo dev test check bench clean
+.PHONY: help setup demo dev test check chaos bench clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+chaos: setup ## kills, outages and faults, each also with a planted defect; CHAOS_SEED=N repeats what chance chose
+	CHAOS=long $(BIN)/pytest -v -W ignore bc_ometria_tests/chaos
 
 bench: setup ## speed beside the raw limits of this machine; JSON=PATH also writes the figures
 	$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON))

@@ -1,8 +1,8 @@
 """Chaos: the real project under Dagster, killed, doubled and cut off from its database; and the truths that hold after
 each (design, "What must always be true").
 
-``make test`` runs the short form, ``make chaos`` the long one. A scenario is a function; it runs once as it is, and once
-with a planted defect that a named truth must catch.
+``make test`` runs the short form, ``make chaos`` the long one. A scenario is a function: it runs once as it is, and
+once with a planted defect that a named truth must catch.
 """
 
 import os

@@ -45,7 +45,8 @@ def chaos(
 
     def tell(text: str) -> None:
         if LONG and reporter:
-            reporter.write_line(f"  {request.node.name}: {text}")
+            reporter.ensure_newline()
+            reporter.write_line(f"  {text}")
 
     home = tmp_path / "dagster"
     home.mkdir()

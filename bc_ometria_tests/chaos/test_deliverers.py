@@ -37,6 +37,18 @@ def changes_in_flight(chaos: Chaos, moment: At, defect: Defect | None = None) ->
     chaos.until_quiet(defect=defect)
 
 
+def sleeps_past_its_lease(chaos: Chaos, moment: At, defect: Defect | None = None) -> None:
+    """The machine of a process sleeps when it has claimed, and wakes when another process has sent what is newer."""
+    chaos.open_shop()
+    first = chaos.start(pause_at=moment, defect=defect)
+    first.wait_until_paused()
+    chaos.trade()
+    chaos.until_quiet(defect=defect)
+    first.go_on(after_sleep=3600)
+    first.end()
+    chaos.until_quiet(defect=defect)
+
+
 def test_two_deliverers(chaos: Chaos) -> None:
     two_deliverers(chaos)
     assert chaos.violations() == {}
@@ -60,4 +72,17 @@ def test_an_order_changes_in_flight(chaos: Chaos, moment: At) -> None:
 )
 def test_a_defect_is_caught_by_a_change_in_flight(chaos: Chaos, moment: At, defect: Defect) -> None:
     changes_in_flight(chaos, moment, defect)
+    assert "newest_last" in chaos.violations()
+
+
+@long_form
+@pytest.mark.parametrize("moment", [CLAIMED, At("after_claim", time=2)], ids=str)
+def test_a_process_sleeps_past_its_lease(chaos: Chaos, moment: At) -> None:
+    sleeps_past_its_lease(chaos, moment)
+    assert chaos.violations() == {}
+
+
+@long_form
+def test_a_call_that_begins_too_late_is_caught_by_the_sleep(chaos: Chaos) -> None:
+    sleeps_past_its_lease(chaos, CLAIMED, defects.starts_calls_however_late)
     assert "newest_last" in chaos.violations()

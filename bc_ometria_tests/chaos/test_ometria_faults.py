@@ -270,7 +270,9 @@ def test_records_that_are_refused(chaos: Chaos, how: dict[str, Any], state: str,
     refused_records(chaos, **how)
     assert blamed(chaos) == dict.fromkeys(REFUSED, state)
     assert untold(chaos, words) == []
-    open_ones = {(row["record_id"], row["detail"]) for code in ("rejected", "drift") for row in chaos.shop.exceptions(code)}
+    open_ones = {
+        (row["record_id"], row["detail"]) for code in ("rejected", "drift") for row in chaos.shop.exceptions(code)
+    }
     said = "could not be processed" if state == "held: rejected" else "missing in Ometria"
     assert len(open_ones) == len(REFUSED)
     assert all(said in detail for _, detail in open_ones)

@@ -17,6 +17,7 @@ from bc_ometria.store import stops
 from bc_ometria_tests.chaos import LONG
 from bc_ometria_tests.chaos import ometria_defects as defects
 from bc_ometria_tests.chaos.harness import Chaos, Defect
+from bc_ometria_tests.chaos.victim import At
 from bc_ometria_tests.scenarios.shop import customer, header, line, stage
 
 ORDERS, PACE = (20_000, 1_000) if LONG else (60, 6)
@@ -48,7 +49,9 @@ class Outage:
 def test_an_outage_of_six_hours(chaos: Chaos) -> None:
     outage = an_outage(chaos)
     late = {row["record_id"]: row for row in chaos.shop.exceptions("event_too_late")}
-    chaos.tell(f"{len(outage.pushed_at):,} events went in {outage.passed / 60:.0f} minutes, {len(late):,} came too late")
+    chaos.tell(
+        f"{len(outage.pushed_at):,} events went in {outage.passed / 60:.0f} minutes, {len(late):,} came too late"
+    )
     assert wrong(outage) == []
     assert late.keys() == outage.ages.keys() - outage.pushed_at.keys()
     assert all("the journey that it starts was missed" in row["detail"] for row in late.values())
@@ -95,7 +98,7 @@ def an_outage(chaos: Chaos, defect: Defect | None = None) -> Outage:
     assert chaos.run().succeeded
     faults.arm(Fault(kind="server_error", calls=None))
     _pick_orders(chaos)
-    chaos.run()
+    chaos.run(die_at=At("before_call", 10))  # it would try for as long as anything is due
     faults.clear()
     stops.pause(chaos.shop.engine, "events")  # the orders go first, so that any of the events may be chosen
     chaos.end_waits()

@@ -6,7 +6,7 @@ content alone.
 
 from datetime import datetime
 
-from bc_ometria_tests.scenarios.shop import Shop, customer, header, line, stage
+from bc_ometria_tests.scenarios.shop import Row, Shop, customer, header, line, stage
 
 FIRST_ORDER = 1000
 UNKNOWN_STATUS, WHOLESALE, PARCEL, PART, PICKED, SHIPS_LATER, CANCELLED_LATER, RENAMED = range(8)
@@ -42,9 +42,10 @@ def place_orders(shop: Shop, first: int, orders: int, customers: int) -> None:
     headers, lines, stages = [], [], []
     for at in range(first, first + orders):
         number, code = _number(at), _code(at % customers + 1)
-        status = {UNKNOWN_STATUS: {"ord_status": "Q7"}, WHOLESALE: {"ord_type": "S"}}.get(at % 10, {})
-        of_order = {"customer": code, "email": f"canary.{code}@example.com", "ord_date": shop.now}
-        headers.append(header(number, "150.00", **of_order, **status))
+        bad: Row = {"ord_status": "Q7"} if at % 10 == UNKNOWN_STATUS else {}
+        wholesale: Row = {"ord_type": "S"} if at % 10 == WHOLESALE else {}
+        of_order: Row = {"customer": code, "email": f"canary.{code}@example.com", "ord_date": shop.now}
+        headers.append(header(number, "150.00", **of_order, **bad, **wholesale))
         lines += [line(number, 1, 2), line(number, 2, 1)]
         stages += [stage(number, 1, 2), stage(number, 2, 1)]
     shop.write("orders", *headers)
@@ -68,14 +69,13 @@ def trade(shop: Shop, customers: int, orders: int, at: str = "2026-01-05 10:00")
             shop.ship(number, f"{7000 + place}", {2: 1})
     for place in range(1, customers + 1):
         if place % 10 == 2:
-            consent = {"email_ok": "N", "consent_date": shop.now}
-            shop.edit("customers", place, **consent)
+            shop.edit("customers", place, email_ok="N", consent_date=shop.now)
         elif place % 10 == 4:
             shop.edit("customers", place, loyalty_tier="GOLD")
     place_orders(shop, orders, max(orders // 10, 5), customers)
 
 
-def _customer(at: int) -> dict:
+def _customer(at: int) -> Row:
     consent = {0: "Y", 1: "N", 2: ""}[at % 3]
     dated = {"consent_date": datetime(2025, 5, 1, 10) if consent else None}  # noqa: DTZ001
     missing = {"email": ""} if at % 40 == 9 else {}

@@ -37,7 +37,7 @@ class Evidence:
     blue_cherry: dict[str, list[Row]]
     """Its rows by resource, as Blue Cherry calls them."""
     mirror: dict[str, dict[int, datetime]]
-    """The change stamp of each row by key, by the same names; malformed rows count with a stamp far ahead."""
+    """The change stamp of each row by key, by the same names."""
     watermarks: dict[str, datetime]
     outbox: list[Row]
     excused: set[tuple[str, str]]
@@ -65,6 +65,11 @@ class Evidence:
     kills: int
     resends_allowed: int
 
+    @property
+    def lost(self) -> int:
+        """How many records may have been sent without anybody having written it down."""
+        return BATCH * self.kills + self.resends_allowed
+
     def states(self, record_type: str) -> dict[str, Row]:
         return {row["record_id"]: row for row in self.outbox if row["record_type"] == record_type}
 
@@ -73,8 +78,8 @@ Truth = Callable[[Evidence], Sequence[str]]
 
 
 def nothing_vanishes(seen: Evidence) -> list[str]:
-    """1. Every customer and order is confirmed and equal, held with an exception, or excluded with a reason; every event
-    is accepted, held, withdrawn or excluded likewise. An event may wait for a parent that is held."""
+    """1. Every customer and order is confirmed and equal, held with an exception, or excluded with a reason; every
+    event is accepted, held, withdrawn or excluded likewise. An event may wait for a parent that is held."""
     return [*_of_records(seen), *_of_contacts(seen), *_of_orders(seen), *_of_events(seen)]
 
 
@@ -165,12 +170,14 @@ def _of_events(seen: Evidence) -> Iterator[str]:
     for id, row in seen.states("custom_event").items():
         if row["state"] == "accepted" and not seen.events.get(id):
             yield f"event {id} is accepted, and Ometria does not have it"
+        elif row["state"] == "withdrawn" and id in seen.undisturbed:
+            yield f"event {id} was withdrawn, and an empty store makes it"
 
 
 def newest_last(seen: Evidence) -> list[str]:
     """2. No older version came after a newer one, and "sent" stands only for the version that was sent last.
 
-    Nothing in the scenarios returns to an earlier content, so what comes again after something else is an older version.
+    Nothing in the scenarios returns to an earlier content: what comes again after something else is an older version.
     """
     found = []
     for (record_type, id), sent in seen.sent.items():
@@ -196,9 +203,7 @@ def events_once(seen: Evidence) -> list[str]:
 def whole_calls(seen: Evidence) -> list[str]:
     """4. One type a call, no id twice in it, at most 100 records; no call that Ometria could not read. (That orders are
     whole, ``nothing_vanishes`` sees.)"""
-    found = [
-        f"a call of {len(ids)} {record_type}s" for record_type, ids in seen.calls if len(ids) > BATCH or not ids
-    ]
+    found = [f"a call of {len(ids)} {record_type}s" for record_type, ids in seen.calls if len(ids) > BATCH or not ids]
     if seen.duplicate_ids:
         found.append(f"{seen.duplicate_ids} records came twice in one call")
     if seen.answers["400"]:
@@ -246,6 +251,9 @@ def held_alone(seen: Evidence) -> list[str]:
         is_bad = (row["record_type"], row["record_id"]) in bad or ("order", of_parent) in bad
         if row["state"] == "held" and not is_bad and row["reason"] != NOT_SENT_TWICE:
             found.append(f"{row['record_type']} {row['record_id']} is good and held: {row['reason']}")
+    unknown = sum(row["state"] == "held" and row["reason"] == NOT_SENT_TWICE for row in seen.outbox)
+    if unknown > seen.lost:
+        found.append(f"{unknown} events are held because their call was lost, and {seen.lost} may have been lost")
     return found
 
 
@@ -267,8 +275,8 @@ def only_read(seen: Evidence) -> list[str]:
 def resends(seen: Evidence) -> list[str]:
     """At most one batch was sent in vain for each process that was killed."""
     again = resent(seen)
-    allowed = BATCH * seen.kills + seen.resends_allowed
-    return [f"{again} records were sent again; after {seen.kills} kills {allowed} may be"] if again > allowed else []
+    said = f"{again} records were sent again; after {seen.kills} kills {seen.lost} may be"
+    return [said] if again > seen.lost else []
 
 
 def resent(seen: Evidence) -> int:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import count
@@ -138,8 +139,10 @@ def _die() -> None:
 
 
 def _pause(harness: Connection) -> None:
+    """Wait until the harness lets it go on; it may say how many seconds the machine has slept meanwhile."""
     harness.send("paused")
-    harness.recv()
+    slept, awake = harness.recv(), time.monotonic
+    time.monotonic = lambda: awake() + slept
 
 
 class Words:
