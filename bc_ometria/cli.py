@@ -139,7 +139,7 @@ def sync() -> None:
     _require_settings()
     import dagster as dg
 
-    from bc_ometria.automation.once import failures, run_bulk_delivery, run_live_sync
+    from bc_ometria.automation.once import failures, run_bulk_delivery, run_catalogue_sync, run_live_sync
     from bc_ometria.automation.sensors import is_anything_waiting
     from bc_ometria.config import load_rules
     from bc_ometria.definitions import defs
@@ -150,15 +150,62 @@ def sync() -> None:
 
     engine = connect(os.environ["BC_OMETRIA_DATABASE_URL"])
     with dg.DagsterInstance.get() as instance, console.status("Syncing …"):
+        of_catalogue = run_catalogue_sync(defs, instance)
         result = run_live_sync(defs, instance)
         if result.success and outbox.is_any_due(engine, BULK):
             result = run_bulk_delivery(defs, instance)
-    for text in failures(result):
+    for text in failures(of_catalogue) + failures(result):
         console.print(f"[red]✗[/] {escape(text)}", highlight=False)
     console.print(outcome_table(engine))
     if is_anything_waiting(engine, load_rules()):
         console.print("Something still waits to be sent or shown by Ometria: the next run goes on with it.")
-    if not result.success:
+    if not (of_catalogue.success and result.success):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("orders", nargs=-1, metavar="[ORDER]...")
+@click.option("--customer", "customers", multiple=True, metavar="CODE", help="A customer's code. Repeatable.")
+def refresh(orders: tuple[str, ...], customers: tuple[str, ...]) -> None:
+    """Please update this one: take orders or customers again from Blue Cherry into Ometria, now.
+
+    ORDER is an order's number as Blue Cherry has it, zeros included. Every part of the order is read again, and for a
+    customer all addresses. It says of each what came of it. It may run at any time, beside the live lane too.
+    """
+    from bc_ometria.assets.refresh import NotAKey
+    from bc_ometria.assets.refresh import refresh as refresh_now
+    from bc_ometria.blue_cherry.errors import BlueCherryError
+    from bc_ometria.config import Settings, load_profile, load_rules
+    from bc_ometria.ometria.errors import OmetriaError
+    from bc_ometria.resources import BlueCherry, Ometria
+
+    if not orders and not customers:
+        raise click.UsageError("Name an order, or a customer with --customer.")
+    engine = _database()
+    _require_settings()
+    rules, profile = load_rules(), load_profile()
+    given = Settings.from_environment(os.environ)
+    blue_cherry = BlueCherry(
+        base_url=given.blue_cherry_base_url,
+        tenant=given.blue_cherry_tenant,
+        environment=given.blue_cherry_environment,
+        api_key=given.blue_cherry_api_key,
+    )
+    ometria = Ometria(base_url=given.ometria_base_url, api_key=given.ometria_api_key)
+    try:
+        with (
+            console.status("Reading again and sending …"),
+            blue_cherry.client(profile) as source,
+            ometria.client(rules, engine) as account,
+        ):
+            found = refresh_now(engine, source, account, rules, profile, orders=orders, customers=customers)
+    except NotAKey as error:
+        raise click.ClickException(str(error)) from None
+    except (BlueCherryError, OmetriaError) as error:
+        raise click.ClickException(f"{error} What was named is kept, and the next live_sync goes on with it.") from None
+    for each in found:
+        console.print(f"{each.kind} {each.key}: {each.outcome}", highlight=False, markup=False, soft_wrap=True)
+    if any(not each.is_served for each in found):
         sys.exit(1)
 
 

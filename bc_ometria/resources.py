@@ -26,8 +26,9 @@ class BlueCherry(dg.ConfigurableResource):
     environment: str
     api_key: str = Field(json_schema_extra={"dagster__is_secret": True})
 
-    def client(self, profile: TenantProfile) -> BlueCherryClient:
-        return BlueCherryClient(self.base_url, self.tenant, self.environment, self.api_key, profile)
+    def client(self, profile: TenantProfile, *, patience: float | None = None) -> BlueCherryClient:
+        """A client; with ``patience``, one whose calls all together take no longer than so many seconds."""
+        return BlueCherryClient(self.base_url, self.tenant, self.environment, self.api_key, profile, patience=patience)
 
 
 class Ometria(dg.ConfigurableResource):

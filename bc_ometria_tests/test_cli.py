@@ -22,7 +22,7 @@ from bc_ometria.rules import DEFAULT_FOLDER, Rules
 from bc_ometria.store import stops
 from bc_ometria.store.database import connect, migrate
 from bc_ometria.store.lanes import LANES
-from bc_ometria_tests.scenarios.shop import Shop, customer
+from bc_ometria_tests.scenarios.shop import Shop, customer, header, line, stage
 from bc_ometria_tests.store.records import decided, put, send, state
 from bc_ometria_tests.store.waiting import OPT_IN, UNCHANGED, VALID_TO_INVALID, fill
 
@@ -317,6 +317,36 @@ def cells(result: Result) -> list[list[str]]:
     """The rows of all tables in what a command printed."""
     lines = [line for line in result.output.splitlines() if line.startswith("│")]
     return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines]
+
+
+def test_please_update_this_one(sold: Shop) -> None:
+    """F2: an order whose stamps no poll notices; and what came of each."""
+    sold.write("orders", header(ORDER, "150.00", last_mod="2025-12-01 08:00:00"))
+    sold.write("order-lines", line(ORDER, 1, 3, last_mod="2025-12-01 08:00:00"))
+    sold.write("order-stages", stage(ORDER, 1, 3, last_mod="2025-12-01 08:00:00"))
+    result = run("refresh", ORDER, OTHER, "--customer", "00000001")
+    assert result.output.splitlines() == [
+        "customer 00000001: unchanged: Ometria has it as it is",
+        f"order {ORDER}: confirmed: Ometria shows it as it is now",
+        f"order {OTHER}: unchanged: Ometria has it as it is",
+    ]
+    assert result.exit_code == 0
+    assert sold.orders()[ORDER]["grand_total"] == 150.0
+
+
+def test_a_refresh_says_what_is_wrong(sold: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("refresh").exit_code == 2
+    unknown = run("refresh", "0000009999")
+    assert (unknown.exit_code, unknown.output) == (1, "order 0000009999: unknown in Blue Cherry\n")
+    wrong = run("refresh", "canary@example.com")
+    assert wrong.exit_code == 1
+    assert "can be no order number" in wrong.output
+    assert "canary" not in wrong.output
+    monkeypatch.setenv("BLUE_CHERRY_API_KEY", "wrong")
+    refused = run("refresh", ORDER)
+    assert refused.exit_code == 1
+    assert "Blue Cherry refused the key" in refused.output
+    assert "What was named is kept, and the next live_sync goes on with it." in refused.output
 
 
 def test_a_plan_tells_what_would_change_and_sends_nothing(sold: Shop) -> None:

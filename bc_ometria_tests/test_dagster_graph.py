@@ -145,12 +145,16 @@ def test_the_snapshot_file_is_as_the_command_writes_it(found: dict[str, Any]) ->
     assert SNAPSHOT.read_text(encoding="utf-8") == _written(found)
 
 
+REPORTED = {"blue_cherry/updates"}
+"""What somebody outside reports to Dagster."""
+
+
 def test_every_dependency_is_an_asset_of_ours(found: dict[str, Any]) -> None:
     """A misspelt one becomes an external asset, which nothing ever materialises."""
     ours = {name for name, asset in found["assets"].items() if asset["kind_of_asset"] == "MATERIALIZATION"}
-    assert ours == set(found["assets"])
+    assert ours == set(found["assets"]) - REPORTED
     for name, asset in found["assets"].items():
-        assert set(asset["depends_on"]) <= ours - {name}
+        assert set(asset["depends_on"]) <= (ours | REPORTED) - {name}
 
 
 def test_every_check_has_a_target_and_runs_with_it(found: dict[str, Any]) -> None:
@@ -164,7 +168,8 @@ def test_every_asset_says_what_it_is_and_whose(found: dict[str, Any]) -> None:
         assert asset["description"], name
         assert asset["owners"], name
         assert asset["kinds"], name
-        assert asset["group"] == name.split("/")[0]
+        # The catalogue and the sweep read Blue Cherry too, with schedules of their own.
+        assert asset["group"] in (name.split("/")[0], "catalogue", "sweep"), name
 
 
 def test_every_check_says_what_it_looks_for(found: dict[str, Any]) -> None:
@@ -178,7 +183,7 @@ def test_a_checked_asset_runs_one_partition_a_run(found: dict[str, Any]) -> None
 
 
 def test_every_asset_is_in_a_job_and_the_live_lane_starts_no_process_a_step(found: dict[str, Any]) -> None:
-    assert {name for job in found["jobs"].values() for name in job["assets"]} == set(found["assets"])
+    assert {name for job in found["jobs"].values() for name in job["assets"]} == set(found["assets"]) - REPORTED
     assert found["jobs"]["live_sync"]["executor"] == "in_process"
 
 

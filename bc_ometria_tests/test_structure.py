@@ -75,8 +75,8 @@ LAYERS: dict[str, set[str]] = {
     # What people start.
     "definitions": {"assets", "automation", "checks", "resources"},
     "demo": {"automation", "config", "definitions", "home", "rules", "store"},
-    "cli": {"automation", "config", "definitions", "delivery", "demo", "doctor", "home", "ometria", "report",
-            "resources", "rules", "sandbox", "store"},
+    "cli": {"assets", "automation", "blue_cherry", "config", "definitions", "delivery", "demo", "doctor", "home",
+            "ometria", "report", "resources", "rules", "sandbox", "store"},
 }  # fmt: skip
 """Each part of the project and the other parts that it may import. `design.md`'s rules, spelt out."""
 

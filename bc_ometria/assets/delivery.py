@@ -12,6 +12,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from bc_ometria.automation.retention import mark_changed
 from bc_ometria.checks.metadata import Cells, table
 from bc_ometria.delivery.dispatch import Delivered, deliver
 from bc_ometria.resources import Ometria, Scope, Store, Tenant
@@ -48,6 +49,8 @@ def _deliver(
         context.log.warning(f"{put_back} records were put back and go again by themselves.")
     for problem in sorted(delivered.pushed.problems | delivered.proved.problems):
         context.log.warning(problem)
+    if delivered.pushed.calls or delivered.proved.confirmed:
+        mark_changed(context)
     return dg.MaterializeResult(metadata=_metadata(delivered))
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from bc_ometria.assets.overlap import write_behind
 from bc_ometria.automation.partitions import change_day
+from bc_ometria.automation.retention import mark_changed
 from bc_ometria.blue_cherry.client import BlueCherryClient
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.blue_cherry.rows import TypedRows, typed_rows
@@ -101,6 +102,16 @@ def capture_orders(
         mirror.write(engine, resource, typed.frame, typed.held, all_rows_of=order_numbers)
 
 
+def capture_customers(
+    engine: Engine, blue_cherry: BlueCherryClient, profile: TenantProfile, customers: Sequence[str]
+) -> None:
+    """Read the named customers and all their addresses, and take what is gone in Blue Cherry from the mirror."""
+    for resource in mirror.CUSTOMER_RESOURCES:
+        rows = [row for page in blue_cherry.pages(resource, customers=customers) for row in page.rows]
+        typed = typed_rows(resource, rows, profile)
+        mirror.write(engine, resource, typed.frame, typed.held, all_rows_of=customers)
+
+
 def _batches(pages: Iterator[Any]) -> Iterator[list]:
     """Rows of several pages together; the next batch is fetched while one is worked on."""
 
@@ -122,7 +133,7 @@ def _batches(pages: Iterator[Any]) -> Iterator[list]:
 def _mirror_asset(name: str, resources: Sequence[str]) -> dg.AssetsDefinition:
     @dg.asset(
         key=["blue_cherry", name],
-        group_name="blue_cherry",
+        group_name="catalogue" if name in catalogue.RESOURCES else "blue_cherry",
         partitions_def=change_day,
         kinds={"postgres"},
         owners=["team:operations"],
@@ -148,6 +159,8 @@ def _mirror_asset(name: str, resources: Sequence[str]) -> dg.AssetsDefinition:
                     f"{resource}: {written.rows} rows read, {written.changed} changed, {written.held} held"
                 )
                 total += written
+        if total.changed:
+            mark_changed(context)
         return dg.MaterializeResult(
             metadata={
                 "rows_read": total.rows,

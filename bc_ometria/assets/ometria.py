@@ -14,17 +14,20 @@ from bc_ometria.automation.partitions import change_day
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.checks.contracts import contact_findings, field_findings, holds, order_findings
 from bc_ometria.mapping import contacts, orders
+from bc_ometria.mapping.assemble import Orders
 from bc_ometria.mapping.documents import from_documents
 from bc_ometria.mapping.events import events
 from bc_ometria.mapping.lifecycle import lifecycle
 from bc_ometria.mapping.lookup import instants
+from bc_ometria.mapping.reentered import same_orders
 from bc_ometria.ometria.payloads import violations
 from bc_ometria.resources import Scope, Store, Tenant, day_of
 from bc_ometria.rules import Rules
-from bc_ometria.store import exceptions, mirror, order_events, outbox, sales, touched
+from bc_ometria.store import exceptions, mirror, order_events, outbox, sales, touched, unsubscribes, vanished
 from bc_ometria.store.database import one_at_a_time
 
 _BATCH = 5_000  # records mapped at once
+_DELETED = "deleted in Blue Cherry"
 _MAPPING_ORDERS, _MAPPING_CONTACTS = "mapping orders", "mapping contacts"
 
 
@@ -78,33 +81,61 @@ def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numb
     held_rows = mirror.held_rows_of(engine, mirror.ORDER_RESOURCES, order_numbers)
     erased = mirror.erased_customers(engine, assembled.headers["customer"])
     life = lifecycle(assembled, orders.claims_of(assembled, rules), rules.reasons)
-    decisions = orders.decide(assembled, life, rules, erased_customers=erased)
-    findings = order_findings(decisions, held_rows, rules)
+    gone = vanished.noticed(engine, order_numbers)
+    decisions = orders.decide(assembled, life, rules, erased_customers=erased, vanished=gone.index)
+    is_gone = decisions["ord_num"].isin(gone.index)
+    if len(gone):
+        never_sent = decisions["ord_num"].isin(vanished.unknown_to_ometria(engine, gone.index))
+        decisions["excluded"] = decisions["excluded"].mask(never_sent & (decisions["excluded"] == ""), _DELETED)
+    # What the last version of a vanished order says does not matter any more: it only has to leave the revenue.
+    findings = order_findings(decisions[~is_gone], held_rows, rules)
     goes = (decisions["excluded"] == "") & ~decisions["ord_num"].isin(holds(findings, rules).index)
     mapped = orders.payloads(assembled, life, decisions, goes.to_numpy(), rules, profile.time_zone)
     stake = decisions.set_index("ord_num")
     reduced = [(number, "lineitems", "") for number in mapped.loc[mapped["reduced"], "record_id"]]
     findings = pd.concat(
-        [findings, field_findings(reduced, stake, "reduced_lines"), _violations("order", mapped, stake)]
+        [
+            findings,
+            field_findings(reduced, stake, "reduced_lines"),
+            field_findings(_vanished(engine, assembled, decisions[is_gone]), stake, "order_vanished"),
+            _violations("order", mapped, stake),
+        ]
     )
     mapped["standing"] = np.where(decisions["is_valid"].to_numpy()[goes.to_numpy()], "valid", "invalid")
     decided = _decided(decisions["ord_num"], decisions["excluded"], mapped, findings, rules)
-    decided["changed_at"] = instants(documents["changed_at"], profile.time_zone).array
+    changed_at = instants(documents["changed_at"], profile.time_zone)
+    decided["changed_at"] = gone.reindex(decisions["ord_num"]).reset_index(drop=True).fillna(changed_at).array
     happened = events(
         assembled,
         life,
         order_events.memory(engine, order_numbers),
         changed_at=documents["changed_at"],
         stores=decisions["store"].to_numpy(dtype=object),
-        excluded=(decisions["excluded"] != "").to_numpy(),
+        excluded=((decisions["excluded"] != "") | is_gone).to_numpy(),  # that it vanished is no fact of Blue Cherry's
         rules=rules,
         time_zone=profile.time_zone,
     )
+    happened.withdrawn.loc[happened.withdrawn["order"].isin(gone.index), "reason"] = _DELETED
     told = happened.told.rename(columns={"order": "ord_num"})
     event_findings = _violations("custom_event", told, stake.loc[told["ord_num"]].set_axis(told["record_id"]))
     return _Mapped(
         decided, findings, documents, _told(told, decided, event_findings, rules), happened.withdrawn, event_findings
     )
+
+
+def _vanished(engine: Engine, assembled: Orders, decisions: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """What is to be reported of orders that vanished: number, no field, and the order that seems to take its place."""
+    numbers = sorted(vanished.lately(engine, decisions.loc[decisions["excluded"] == "", "ord_num"]))
+    if not numbers:
+        return []
+    others = vanished.perhaps_entered_again(engine, numbers)
+    documents = others.drop_duplicates("other")["document"].tolist()
+    same = same_orders(assembled, from_documents(documents))
+    near = others.groupby("ord_num")["other"].agg(set).to_dict()
+    pairs = {number: [other for other in same.get(number, []) if other in near.get(number, ())] for number in numbers}
+    return [
+        (number, "", f"entered again as {', '.join(pair)}, it seems" if pair else "") for number, pair in pairs.items()
+    ]
 
 
 def _told(told: pd.DataFrame, decided: pd.DataFrame, findings: pd.DataFrame, rules: Rules) -> pd.DataFrame:
@@ -146,17 +177,22 @@ def queue_touched_contacts(engine: Engine, rules: Rules, profile: TenantProfile)
 def queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, customers: Sequence[str]) -> Counter:
     """Map the named customers and put each into the outbox: wanted, held with a reason, or excluded.
 
-    An address whose customer Blue Cherry has not served yet waits in the mirror for it.
+    An address whose customer Blue Cherry has not served yet waits in the mirror for it. One who opts in waits until
+    Ometria's unsubscribes have been read after the change was seen (``assets.unsubscribes``; truth 5).
     """
     with one_at_a_time(engine, _MAPPING_CONTACTS):
         return _queue_contacts(engine, rules, profile, customers)
 
 
 def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, customers: Sequence[str]) -> Counter:
+    unchecked = unsubscribes.unchecked(engine, customers)
+    customers = [customer for customer in customers if customer not in unchecked]
     done = touched.of(engine, "customer", customers)
     parts, held_rows = mirror.read_customers(engine, customers)
     known = _one_row_each(parts["customers"])
-    decisions = _with_unread(contacts.decide(known, parts["addresses"], rules), held_rows)
+    opt_outs = unsubscribes.of_customers(engine, customers)
+    decided_of = contacts.decide(known, parts["addresses"], opt_outs, rules, profile.time_zone)
+    decisions = _with_unread(decided_of, held_rows)
     findings = contact_findings(decisions, held_rows, rules)
     goes = (decisions["excluded"] == "") & ~decisions["customer"].isin(holds(findings, rules).index)
     read = slice(0, len(known))
@@ -166,6 +202,9 @@ def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custom
     decided = _decided(decisions["customer"], decisions["excluded"], mapped, findings, rules)
     decided["changed_at"] = instants(decisions["changed_at"], profile.time_zone).array
     with engine.begin() as connection:
+        for channel in unsubscribes.CHANNELS:
+            opted_out = decisions["newer_opt_out"].str.contains(channel)
+            unsubscribes.overtake(connection, channel, decisions.loc[opted_out, "customer"].tolist())
         states = outbox.put(connection, "contact", decided, history_after_h=rules.account.history_after_h)
         exceptions.record(connection, "contact", decided["record_id"].tolist(), findings)
         gone = decisions.loc[decisions["excluded"] != "", "customer"]
@@ -238,7 +277,12 @@ def _result(
 
 @dg.asset(
     key=["ometria", "contacts"],
-    deps=[["blue_cherry", "customers"], ["blue_cherry", "addresses"]],
+    deps=[
+        ["blue_cherry", "customers"],
+        ["blue_cherry", "addresses"],
+        ["blue_cherry", "refreshed"],
+        ["ometria", "unsubscribes"],
+    ],
     group_name="ometria",
     partitions_def=change_day,
     kinds={"postgres", "pandas"},
@@ -252,8 +296,6 @@ def ometria_contacts(
     if scope.only_new:
         with engine.begin() as connection:
             exceptions.set_codes(connection, rules.exceptions)
-        if sales.apply_rules(engine, rules.version):
-            context.log.info("The rules changed: every record is mapped again.")
         return _result(context, queue_touched_contacts(engine, rules, profile))
     customers = mirror.changed_between(engine, mirror.CUSTOMER_RESOURCES, *day_of(context.partition_key))
     counts: Counter = Counter()

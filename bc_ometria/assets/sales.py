@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 from bc_ometria.assets.mirror import MIRRORED, capture_orders
 from bc_ometria.assets.overlap import write_behind
 from bc_ometria.automation.partitions import change_day
+from bc_ometria.automation.retention import mark_changed
 from bc_ometria.mapping.assemble import assemble
 from bc_ometria.mapping.documents import to_documents
 from bc_ometria.mapping.money import is_whole
@@ -27,8 +28,8 @@ _ASSEMBLING = "assembling orders"
 Reread = Callable[[Sequence[str]], None]
 """Reads the named orders again whole, from Blue Cherry into the mirror."""
 
-Assembled = tuple[pd.DataFrame, Touched]
-"""Assembled orders as ``sales.put`` takes them, and the touches that they settle."""
+Assembled = tuple[pd.DataFrame, Touched, list[str]]
+"""Assembled orders as ``sales.put`` takes them, the touches that they settle, and orders of which nothing is left."""
 
 
 def assemble_touched(engine: Engine, reread: Reread) -> tuple[int, int]:
@@ -51,7 +52,8 @@ def assemble_orders(engine: Engine, order_numbers: Sequence[str], reread: Reread
     """Assemble the named orders from the mirror and settle what touched them; how many came out new.
 
     A header's stamp does not move with its lines, and a deleted line leaves no trace. So an order that the
-    mirror cannot prove to be whole is read again by its number first.
+    mirror cannot prove to be whole is read again by its number first. One of which nothing is left then was deleted
+    in Blue Cherry, and stays as it was last known.
     """
     with one_at_a_time(engine, _ASSEMBLING):
         return sales.put(engine, *_assembled(engine, order_numbers, reread))
@@ -78,7 +80,9 @@ def _assembled(engine: Engine, order_numbers: Sequence[str], reread: Reread) -> 
             "placed_at": orders.headers["ord_date"],
         }
     )
-    return assembled, done
+    # A row without a stamp is held, so only an order without any row has none; one with a held row is still there.
+    is_gone = orders.headers["changed_at"].isna() & ~orders.headers["ord_num"].isin(held_rows["reference"])
+    return assembled[~is_gone], done, orders.headers.loc[is_gone, "ord_num"].tolist()
 
 
 def _with_faults(versions: Sequence[str], order_numbers: pd.Series, held_rows: pd.DataFrame) -> list[str]:
@@ -98,7 +102,7 @@ def _with_faults(versions: Sequence[str], order_numbers: pd.Series, held_rows: p
 
 @dg.asset(
     key=["sales", "orders"],
-    deps=[["blue_cherry", name] for name in MIRRORED if name != "addresses"],
+    deps=[["blue_cherry", name] for name in (*MIRRORED, "refreshed") if name != "addresses"],
     group_name="sales",
     partitions_def=change_day,
     kinds={"postgres", "pandas"},
@@ -119,4 +123,6 @@ def sales_orders(
             for at in range(0, len(numbers), _BATCH):
                 batch = numbers[at : at + _BATCH]
                 new += assemble_orders(store.engine, batch, reread)
+    if new:
+        mark_changed(context)
     return dg.MaterializeResult(metadata={"orders_assembled": assembled, "orders_changed": new})

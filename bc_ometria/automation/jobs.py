@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from bc_ometria.automation.retention import prune_runs
 from bc_ometria.resources import Store, Tenant
 from bc_ometria.store import outbox
 
@@ -15,6 +16,15 @@ live_sync = dg.define_asset_job(
     tags={"dagster/max_runtime": 3600, "lane": "live"},
 )
 
+catalogue_sync = dg.define_asset_job(
+    "catalogue_sync",
+    selection=dg.AssetSelection.groups("catalogue"),
+    executor_def=dg.in_process_executor,
+    description="What Blue Cherry's catalogue calls sizes and colours, apart from live_sync: orders go with what the "
+    "mirror knows of it, and those whose lines show something else now are assembled again.",
+    tags={"dagster/max_runtime": 3600, "lane": "catalogue"},
+)
+
 bulk_delivery = dg.define_asset_job(
     "bulk_delivery",
     selection=dg.AssetSelection.groups("delivery"),
@@ -22,6 +32,23 @@ bulk_delivery = dg.define_asset_job(
     description="Sends all that waits in the outbox, bulk and live, until nothing is due. It runs beside live_sync; "
     "they share the calls that Ometria allows, and the most urgent record gets the next one.",
     tags={"dagster/max_runtime": 86_400, "lane": "bulk"},
+)
+
+read_unsubscribes = dg.define_asset_job(
+    "read_unsubscribes",
+    selection=dg.AssetSelection.assets(["ometria", "unsubscribes"]),
+    executor_def=dg.in_process_executor,
+    description="Who opted out at Ometria since it was last read; the first time, who ever did.",
+    tags={"dagster/max_runtime": 3600},
+)
+
+sweep = dg.define_asset_job(
+    "sweep",
+    selection=dg.AssetSelection.groups("sweep"),
+    executor_def=dg.in_process_executor,
+    description="What was deleted in Blue Cherry: compares the keys that it serves of a month's orders with the "
+    "mirror. Two schedules start it; started by hand it sweeps the months that are chosen.",
+    tags={"dagster/max_runtime": 14_400, "dagster/priority": "-1", "lane": "sweep"},
 )
 
 check_what_is_open = dg.define_asset_job(
@@ -58,3 +85,19 @@ def forget_payloads(context: dg.OpExecutionContext, store: Store, tenant: Tenant
 )
 def housekeeping() -> None:
     forget_payloads()
+    prune_runs()
+
+
+UNDER_WAY = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""The states of a run that is not over."""
+
+
+def runs_under_way(instance: dg.DagsterInstance, job_name: str) -> int:
+    """How many runs of a job are not over."""
+    return instance.get_runs_count(dg.RunsFilter(job_name=job_name, statuses=UNDER_WAY))

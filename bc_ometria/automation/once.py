@@ -11,7 +11,25 @@ def run_live_sync(definitions: dg.Definitions, instance: dg.DagsterInstance) -> 
 
     Does not raise where a step fails: the result says so.
     """
-    return definitions.resolve_job_def("live_sync").execute_in_process(
+    return _run_for_what_is_new("live_sync", definitions, instance)
+
+
+def run_catalogue_sync(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Run ``catalogue_sync`` for what is new; a failed step does not raise."""
+    return _run_for_what_is_new("catalogue_sync", definitions, instance)
+
+
+def run_bulk_delivery(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Run ``bulk_delivery`` until nothing is due; a failed step does not raise."""
+    return definitions.resolve_job_def("bulk_delivery").execute_in_process(
+        instance=instance, run_config=run_config(only_new=False, log_level="CRITICAL"), raise_on_error=False
+    )
+
+
+def _run_for_what_is_new(
+    job: str, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> dg.ExecuteInProcessResult:
+    return definitions.resolve_job_def(job).execute_in_process(
         instance=instance,
         partition_key=change_day.get_last_partition_key(),
         run_config=run_config(only_new=True, log_level="CRITICAL"),
@@ -19,10 +37,13 @@ def run_live_sync(definitions: dg.Definitions, instance: dg.DagsterInstance) -> 
     )
 
 
-def run_bulk_delivery(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    """Run ``bulk_delivery`` until nothing is due; a failed step does not raise."""
-    return definitions.resolve_job_def("bulk_delivery").execute_in_process(
-        instance=instance, run_config=run_config(only_new=False, log_level="CRITICAL"), raise_on_error=False
+def run_sweep(definitions: dg.Definitions, instance: dg.DagsterInstance, month: str) -> dg.ExecuteInProcessResult:
+    """Run ``sweep`` for the orders of a month; a failed step does not raise."""
+    return definitions.resolve_job_def("sweep").execute_in_process(
+        instance=instance,
+        partition_key=month,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
     )
 
 

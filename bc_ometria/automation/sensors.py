@@ -1,34 +1,24 @@
 """Sensors compare what is with what should be, and carry no state that a lost run could lose."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 
 import dagster as dg
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import Engine
 
-from bc_ometria.assets.mirror import OVERLAP
-from bc_ometria.automation.jobs import bulk_delivery, live_sync
+from bc_ometria.automation.hints import take_hints
+from bc_ometria.automation.jobs import bulk_delivery, live_sync, runs_under_way
+from bc_ometria.automation.news import Answer, ask
 from bc_ometria.automation.partitions import change_day
-from bc_ometria.blue_cherry.client import BlueCherryClient
 from bc_ometria.blue_cherry.errors import BlueCherryError
 from bc_ometria.blue_cherry.profile import TenantProfile
-from bc_ometria.blue_cherry.rows import typed_rows
+from bc_ometria.config import load_profile
 from bc_ometria.delivery.budget import refusal
 from bc_ometria.resources import BlueCherry, Store, Tenant, run_config
 from bc_ometria.rules import Rules
-from bc_ometria.store import mirror, outbox, sales, touched
+from bc_ometria.store import outbox, sales, to_refresh, touched
 from bc_ometria.store.lanes import BULK, LANES, LIVE
-
-_UNDER_WAY = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
-
 
 _STUCK_S = 120.0
 """Live records that have been due for so long are sent without waiting for ``live_sync``."""
@@ -37,14 +27,20 @@ _REFUSED_FOR = timedelta(minutes=5)
 """How long nothing is started after Ometria refused the key; ``bc-ometria sync`` tries at any time."""
 
 
+_BACK_OFF = timedelta(minutes=1)
+_LONGEST_BACK_OFF = timedelta(minutes=10)
+"""How long Blue Cherry is not asked after it could not be read: 1 minute, 2, 4, 8, then 10 (ours)."""
+
+
 @dataclass(frozen=True)
 class Situation:
-    """What the live sensor looks at."""
+    """What the live sensor looks at. ``out_of_reach`` says in words that Blue Cherry cannot be read."""
 
     runs_under_way: int
     waiting_in_store: bool
-    resources_with_news: tuple[str, ...]
+    answer: Answer = field(default_factory=Answer)
     refusal: str = ""
+    out_of_reach: str = ""
 
 
 def decide(situation: Situation) -> str | None:
@@ -53,34 +49,108 @@ def decide(situation: Situation) -> str | None:
         return "A run of live_sync is under way."
     if situation.refusal:
         return situation.refusal
-    if not situation.waiting_in_store and not situation.resources_with_news:
-        return "Blue Cherry has nothing new, and nothing waits to be sent or proved."
-    return None
+    if situation.out_of_reach:
+        return situation.out_of_reach
+    if situation.waiting_in_store or situation.answer.news:
+        return None
+    return f"Blue Cherry has nothing new, and nothing waits to be sent or proved.{_asked(situation.answer)}"
+
+
+def _asked(answer: Answer) -> str:
+    """What has to be known of an answer that is not whole."""
+    told = ""
+    if answer.next_first:
+        told = f" The time was enough for {', '.join(answer.answered)}; the next tick begins with {answer.next_first}."
+    return f"{told} But not all could be asked: {answer.trouble}" if answer.trouble else told
+
+
+class Memory(BaseModel):
+    """What one tick of the live sensor tells the next, in its cursor. Nothing is lost with it: hints are then taken
+    again, and Blue Cherry is asked at once.
+
+    ``last_report`` of the hints that were taken; ``first`` is the resource to begin asking with; ``failures`` counts
+    how often in a row Blue Cherry was out of reach, since ``failing_since``; it is not asked before ``asks_again_at``.
+    """
+
+    last_report: int = 0
+    first: str = ""
+    failures: int = 0
+    failing_since: datetime | None = None
+    asks_again_at: datetime | None = None
+
+    @classmethod
+    def read(cls, cursor: str | None) -> "Memory":
+        try:
+            return cls.model_validate_json(cursor or "{}")
+        except ValidationError:
+            return cls()
+
+    def is_backing_off(self, now: datetime) -> bool:
+        return self.asks_again_at is not None and now < self.asks_again_at
+
+    def after(self, answer: Answer, now: datetime) -> "Memory":
+        """What to remember when Blue Cherry was asked."""
+        if not answer.is_out_of_reach:
+            return Memory(last_report=self.last_report, first=answer.next_first)
+        wait = min(_BACK_OFF * 2 ** min(self.failures, 10), _LONGEST_BACK_OFF)
+        return Memory(
+            last_report=self.last_report,
+            first=answer.next_first,
+            failures=self.failures + 1,
+            failing_since=self.failing_since or now,
+            asks_again_at=now + wait,
+        )
+
+    def told(self, trouble: str = "") -> str:
+        """That Blue Cherry is out of reach; why, where this tick found it so for the first time."""
+        if self.asks_again_at is None or self.failing_since is None:
+            return ""
+        again = f"it is asked again at {self.asks_again_at:%H:%M:%S} UTC."
+        if trouble and self.failures == 1:
+            return f"Blue Cherry could not be asked, {again} {trouble}"
+        return f"Blue Cherry has been out of reach since {self.failing_since:%H:%M:%S} UTC; {again}"
 
 
 @dg.sensor(
     job=live_sync,
-    minimum_interval_seconds=30,
+    minimum_interval_seconds=load_profile().poll_s,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts live_sync for what is new in Blue Cherry and for what waits in the store.",
+    description="Starts live_sync for what is new in Blue Cherry, for what waits in the store, and for the orders and "
+    "customers that a report of blue_cherry/updates names. While Blue Cherry is out of reach it asks ever more seldom.",
 )
 def live_sensor(
     context: dg.SensorEvaluationContext, blue_cherry: BlueCherry, store: Store, tenant: Tenant
 ) -> dg.RunRequest | dg.SkipReason:
-    under_way = _runs_under_way(context, live_sync.name)
-    refusal = "" if under_way else _refusal(store.engine)
-    waiting = not under_way and not refusal and is_live_work_waiting(store.engine, tenant.rules)
-    news: tuple[str, ...] = ()
-    if not under_way and not refusal and not waiting:
-        try:
-            with blue_cherry.client(tenant.profile) as client:
-                news = tuple(first_news(store.engine, client, tenant.profile))
-        except BlueCherryError as error:
-            return dg.SkipReason(f"Blue Cherry could not be asked, the next tick tries again: {error}")
-    why_not = decide(Situation(under_way, waiting, news, refusal))
+    engine, now = store.engine, datetime.now(UTC)
+    memory = Memory.read(context.cursor)
+    hints = take_hints(context.instance, engine, memory.last_report)
+    if hints.reports:
+        context.log.info(f"Reports of updates: {hints.reports}; keys named: {hints.keys}; ignored: {hints.ignored}.")
+    memory = memory.model_copy(update={"last_report": hints.last_report})
+    under_way = runs_under_way(context.instance, live_sync.name)
+    refusal = "" if under_way else _refusal(engine)
+    waiting, answer, out_of_reach = False, Answer(), ""
+    if not under_way and not refusal:
+        waiting = is_live_work_waiting(engine, tenant.rules)
+        if not memory.is_backing_off(now):
+            answer = _ask(engine, blue_cherry, tenant.profile, memory.first, whether_it_answers=waiting)
+            memory = memory.after(answer, now)
+        out_of_reach = memory.told(answer.trouble)
+    context.update_cursor(memory.model_dump_json(exclude_defaults=True))
+    why_not = decide(Situation(under_way, waiting, answer, refusal, out_of_reach))
     if why_not:
         return dg.SkipReason(why_not)
     return dg.RunRequest(partition_key=change_day.get_last_partition_key(), run_config=run_config(only_new=True))
+
+
+def _ask(
+    engine: Engine, blue_cherry: BlueCherry, profile: TenantProfile, first: str, *, whether_it_answers: bool
+) -> Answer:
+    try:
+        with blue_cherry.client(profile, patience=profile.ask_within_s) as client:
+            return ask(engine, client, profile, first=first, whether_it_answers=whether_it_answers)
+    except BlueCherryError as error:  # no client can be made of these settings
+        return Answer(trouble=str(error))
 
 
 @dg.sensor(
@@ -91,7 +161,7 @@ def live_sensor(
     "records that no run of live_sync gets to because Blue Cherry cannot be read.",
 )
 def bulk_sensor(context: dg.SensorEvaluationContext, store: Store, tenant: Tenant) -> dg.RunRequest | dg.SkipReason:
-    if _runs_under_way(context, bulk_delivery.name):
+    if runs_under_way(context.instance, bulk_delivery.name):
         return dg.SkipReason("A run of bulk_delivery is under way.")
     if refusal := _refusal(store.engine):
         return dg.SkipReason(refusal)
@@ -99,10 +169,6 @@ def bulk_sensor(context: dg.SensorEvaluationContext, store: Store, tenant: Tenan
     if stuck_for < _STUCK_S and not outbox.is_any_due(store.engine, BULK):
         return dg.SkipReason("No repair, product, deep attribute or history waits to be sent.")
     return dg.RunRequest(run_config=run_config(only_new=False))
-
-
-def _runs_under_way(context: dg.SensorEvaluationContext, job_name: str) -> int:
-    return context.instance.get_runs_count(dg.RunsFilter(job_name=job_name, statuses=_UNDER_WAY))
 
 
 def _refusal(engine: Engine) -> str:
@@ -124,10 +190,11 @@ def is_anything_waiting(engine: Engine, rules: Rules) -> bool:
 
 
 def is_live_work_waiting(engine: Engine, rules: Rules) -> bool:
-    """Whether something is to be assembled, mapped, sent in a live lane, or read back."""
+    """Whether something is to be read again, assembled, mapped, sent in a live lane, or read back."""
     terms = _terms(rules)
     return (
-        touched.count(engine, "order") > 0
+        to_refresh.is_any_waiting(engine)
+        or touched.count(engine, "order") > 0
         or touched.count(engine, "customer") > 0
         or bool(sales.unmapped(engine, 1))
         or bool(outbox.unproved_by_type(engine, LIVE if outbox.is_any_due(engine, BULK) else LANES))
@@ -135,28 +202,4 @@ def is_live_work_waiting(engine: Engine, rules: Rules) -> bool:
         or outbox.is_any_event_ready(engine, terms)
         or outbox.is_any_lost(engine)
         or not sales.rules_are_applied(engine, rules.version)
-    )
-
-
-def first_news(engine: Engine, client: BlueCherryClient, profile: TenantProfile) -> Iterable[str]:
-    """The first resource that serves a row the mirror has not seen, if any: one call per resource.
-
-    Looks back as far as a run reads; a row counts as seen with the stamp it was last read with.
-    """
-    for resource in chain(mirror.CUSTOMER_RESOURCES, mirror.ORDER_RESOURCES):
-        stamp = mirror.watermark(engine, resource)
-        since = stamp - OVERLAP if stamp else None
-        page = next(iter(client.pages(resource, modified_since=since)), None)
-        if page is None or not page.rows:
-            continue
-        if since is None or page.total > len(page.rows) or _has_unseen(engine, resource, page.rows, profile, since):
-            yield resource
-            return
-
-
-def _has_unseen(engine: Engine, resource: str, rows: list, profile: TenantProfile, since: datetime) -> bool:
-    typed = typed_rows(resource, rows, profile)
-    stamped = set(zip(typed.frame["pkey"].tolist(), typed.frame["last_mod"].dt.to_pydatetime(), strict=True))
-    return bool(stamped - mirror.stamps_since(engine, resource, since)) or bool(
-        set(typed.held["row_key"]) - mirror.held_keys(engine, resource)
     )

@@ -1,10 +1,12 @@
 """Ask Blue Cherry one question over HTTP: the key, the address, retries, and what a refusal means."""
 
 import ssl
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache
+from math import inf
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -39,6 +41,7 @@ class Calls:
         profile: TenantProfile,
         *,
         timeout: float,
+        patience: float | None = None,
         transport: httpx.BaseTransport | None,
         sleep: Callable[[float], None],
     ) -> None:
@@ -53,15 +56,24 @@ class Calls:
         self._address["environment"] = quote(environment, safe="")
         self._key = api_key
         self._sleep = sleep
+        self._attempts = ATTEMPTS if patience is None else 1
+        self._until = inf if patience is None else time.monotonic() + patience
+        self._timeout = timeout
         self._http = httpx.Client(
             headers={profile.key_header: api_key, "Accept": "application/json"},
             timeout=timeout,
             transport=transport,
             verify=_certificates(),
+            event_hooks={"response": [self._hurry]},
         )
 
     def close(self) -> None:
         self._http.close()
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether the patience is at its end."""
+        return time.monotonic() >= self._until
 
     def json(self, resource: str, query: Mapping[str, str]) -> Any:
         """The parsed answer. Raises a ``BlueCherryError``, ``Unavailable`` only after every retry."""
@@ -78,10 +90,10 @@ class Calls:
     def _get(self, resource: str, query: Mapping[str, str]) -> httpx.Response:
         url = self._profile.path.format(**self._address, resource=self._profile.resource(resource).path)
         trouble = ""
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self._attempts):
             pause = FIRST_PAUSE * 2**attempt
             try:
-                response = self._http.get(url, params=query)
+                response = self._http.get(url, params=query, timeout=self._time_left())
             except (httpx.InvalidURL, httpx.UnsupportedProtocol):
                 raise NotFound(
                     "BLUE_CHERRY_BASE_URL is not an address as https://name.example.com: set it to the API's."
@@ -102,12 +114,20 @@ class Calls:
                     return response
                 else:
                     raise self._refusal(resource, response)
-            if attempt + 1 < ATTEMPTS:
+            if attempt + 1 < self._attempts:
                 self._sleep(pause)
         raise Unavailable(
-            f"Blue Cherry's {resource} could not be read in {ATTEMPTS} attempts: {trouble}. Nothing is "
+            f"Blue Cherry's {resource} could not be read{_in_attempts(self._attempts)}: {trouble}. Nothing is "
             "lost, the next run reads them; if it lasts, look at BLUE_CHERRY_BASE_URL and ask who runs it."
         )
+
+    def _time_left(self) -> float:
+        return max(min(self._timeout, self._until - time.monotonic()), 0.001)
+
+    def _hurry(self, response: httpx.Response) -> None:
+        """Have a body that comes in drips end with the patience: a timeout of the library is for each drip."""
+        if self._until < inf and isinstance(response.stream, httpx.SyncByteStream):
+            response.stream = _Hurried(response.stream, self._until)
 
     def _refusal(self, resource: str, response: httpx.Response) -> BlueCherryError:
         status = response.status_code
@@ -139,6 +159,26 @@ class Calls:
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return ""
         return said.replace(self._key, "…")[:200]
+
+
+class _Hurried(httpx.SyncByteStream):
+    """A body that is given up when its time is over."""
+
+    def __init__(self, stream: httpx.SyncByteStream, until: float) -> None:
+        self._stream, self._until = stream, until
+
+    def __iter__(self) -> Iterator[bytes]:
+        for part in self._stream:
+            if time.monotonic() > self._until:
+                raise httpx.ReadTimeout("")
+            yield part
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+def _in_attempts(attempts: int) -> str:
+    return f" in {attempts} attempts" if attempts > 1 else ""
 
 
 @cache

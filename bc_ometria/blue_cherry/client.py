@@ -40,7 +40,8 @@ class _Reply:
 class BlueCherryClient:
     """One tenant and environment of Blue Cherry, for a ``with`` block.
 
-    ``timeout`` is in seconds; ``transport`` and ``sleep`` replace the network and the wait before a retry.
+    ``timeout`` is in seconds; ``transport`` and ``sleep`` replace the network and the wait before a retry. With
+    ``patience``, the seconds from now on in which all calls together have to be answered, none is repeated.
 
     Every method raises a ``BlueCherryError``: ``AccessRefused``, ``NotFound``, ``BadRequest``, ``NotJson`` or
     ``MissingColumn`` at once, ``Unavailable`` after the retries.
@@ -55,12 +56,21 @@ class BlueCherryClient:
         profile: TenantProfile,
         *,
         timeout: float = 30.0,
+        patience: float | None = None,
         transport: httpx.BaseTransport | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._profile = profile
         self._calls = Calls(
-            base_url, tenant, environment, api_key, profile, timeout=timeout, transport=transport, sleep=sleep
+            base_url,
+            tenant,
+            environment,
+            api_key,
+            profile,
+            timeout=timeout,
+            patience=patience,
+            transport=transport,
+            sleep=sleep,
         )
 
     def __enter__(self) -> "BlueCherryClient":
@@ -70,6 +80,11 @@ class BlueCherryClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._calls.close()
+
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether ``patience`` is at its end: no call would be answered any more."""
+        return self._calls.is_out_of_time
 
     def ping(self) -> None:
         """Ask for a single row, to see that address, tenant, environment and key are right."""
@@ -85,13 +100,15 @@ class BlueCherryClient:
         customers: Sequence[str] | None = None,
         ord_date_from: datetime | None = None,
         ord_date_to: datetime | None = None,
+        select: Sequence[str] = (),
     ) -> Iterator[Page]:
         """The rows of ``resource`` that match, in order of ``last_mod``.
 
         Times are the tenant's local time without an offset; ``…since`` and ``…from`` include their moment,
         ``…before`` and ``…to`` exclude it. Of ``order_numbers`` and ``customers`` one may be given: they are
         asked for in lists of at most ``profile.max_keys``, blank ones are left out, and an empty list reads
-        nothing. Raises ``ValueError`` for a time with an offset or a key that holds a comma.
+        nothing. ``select`` names the columns that are wanted, by our names and with ``last_mod`` among them; all
+        where it is left out. Raises ``ValueError`` for a time with an offset or a key that holds a comma.
 
         **Every row that matches from the first to the last call comes at least once**, whatever changes
         meanwhile; rows that change come again, and so may those around a page's end. Paging by number alone
@@ -110,6 +127,8 @@ class BlueCherryClient:
             query[names.ord_date_from] = self._stamp(ord_date_from)
         if ord_date_to is not None:
             query[names.ord_date_to] = self._stamp(ord_date_to, up=True)
+        if select:
+            query[names.select] = ",".join(self._profile.resource(resource).field(column) for column in select)
         name, keys = (names.ord_num, order_numbers) if customers is None else (names.customer, customers)
         numbers = count(1)
         for part in self._key_lists(keys):

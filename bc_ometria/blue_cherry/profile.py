@@ -88,8 +88,9 @@ class TenantProfile(_Profile):
 
     ``path`` is a resource's address with ``{base_url}``, ``{tenant}``, ``{environment}`` and ``{resource}``;
     ``stamp_format`` and ``date_format`` are those of ``strptime``; ``page_size`` is what is asked for a page,
-    ``max_keys`` how many order numbers or customers one call may name, ``first_change_day`` the day of the
-    oldest change stamp.
+    ``max_keys`` how many order numbers or customers one call may name, ``poll_s`` the seconds between two questions of
+    the live sensor, ``ask_within_s`` those that such a question takes at most, ``first_change_day`` the day of the
+    oldest change stamp, and ``catalogue_cron`` when the catalogue is read (UTC).
     """
 
     time_zone: str
@@ -99,7 +100,10 @@ class TenantProfile(_Profile):
     date_format: str
     page_size: Annotated[int, Field(ge=1)]
     max_keys: Annotated[int, Field(ge=1)]
+    poll_s: Annotated[int, Field(ge=5)] = 30
+    ask_within_s: Annotated[int, Field(ge=1, le=45)] = 20
     first_change_day: date
+    catalogue_cron: str = "*/15 * * * *"
     envelope: Envelope
     parameters: Parameters
     resources: _Resources

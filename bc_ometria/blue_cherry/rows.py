@@ -103,6 +103,25 @@ def typed_rows(resource: str, rows: Sequence[Mapping[str, object]], profile: Ten
     return TypedRows(frame, _held(resource, rows, faults + more, typed["pkey"], unkeyed, fields))
 
 
+KEYS = ("pkey", "ord_num", "last_mod")
+"""What a row of an order is told apart by, and its change stamp."""
+
+
+def typed_keys(resource: str, rows: Sequence[Mapping[str, object]], profile: TenantProfile) -> pd.DataFrame:
+    """The columns ``KEYS`` of an order's rows, one row per ``pkey``; a row of which one of them is malformed is left
+    out. Raises ``MissingColumn`` as ``typed_rows`` does."""
+    fields = {name: profile.resource(resource).field(name) for name in KEYS}
+    raw = _columns(resource, rows, fields)
+    dtypes = frame_dtypes(resource)
+    typed, broken = {}, set[int]()
+    for name in KEYS:
+        column = served_columns(resource)[name]
+        typed[name], faults = _typed(raw[name], column, (profile.stamp_format, profile.date_format))
+        broken |= faults.keys()
+    keys = pd.DataFrame({name: pd.Series(typed[name], dtype=dtypes[name]) for name in KEYS}).drop(index=sorted(broken))
+    return keys.sort_values("last_mod", kind="stable").drop_duplicates("pkey", keep="last", ignore_index=True)
+
+
 def _columns(resource: str, rows: Sequence[Mapping[str, object]], fields: Mapping[str, str]) -> dict[str, list[object]]:
     """The cells of each column; ``MISSING`` where a row lacks it."""
     columns: dict[str, list[object]] = {name: [] for name in fields}

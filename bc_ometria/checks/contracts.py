@@ -53,7 +53,7 @@ def contents(rules: Rules) -> pa.DataFrameSchema:
 
 
 def contact(rules: Rules) -> pa.DataFrameSchema:
-    """The attributes that a contact should have."""
+    """The attributes that a contact should have, and an opt-in that is newer than any opt-out."""
     attributes = rules.attributes.contacts
     return pa.DataFrameSchema(
         {
@@ -61,6 +61,7 @@ def contact(rules: Rules) -> pa.DataFrameSchema:
             "phone": pa.Column(checks=_filled(_lack(attributes.phone))),
             "country": pa.Column(checks=_filled(_lack(attributes.country))),
             "consent": pa.Column(checks=_filled(_lack(attributes.consent))),
+            "newer_opt_out": pa.Column(checks=pa.Check.eq("", error="opt_out_is_newer")),
         }
     )
 
@@ -88,7 +89,7 @@ def contact_findings(decisions: pd.DataFrame, held_rows: pd.DataFrame, rules: Ru
     malformed = _malformed(held_rows, wanted)
     contacts = wanted[~wanted.index.isin(malformed["record_id"])]
     unwritable = contacts[(contacts["written_phone"] != "") & (contacts["phone"] == "")]
-    missing = _findings(contact(rules), contacts, lambda code, field, row: "")
+    missing = _findings(contact(rules), contacts, _contact_detail)
     missing = missing[(missing["field"] != "phone") | ~missing["record_id"].isin(unwritable.index)]
     return pd.concat(
         [malformed, missing, _same("invalid_phone", "phone", unwritable)],
@@ -125,6 +126,7 @@ _BLUE_CHERRY_NAMES = {
     "unmapped_return": "reason_code",
     "claim_against_evidence": "ord_status",
     "evidence_apart": "order_stages",
+    "newer_opt_out": "consent_date",
 }
 
 
@@ -183,6 +185,10 @@ def _order_detail(code: str, field: str, order: pd.Series) -> str:
         "repeated_header": f"{order['header_count']} headers",
     }
     return str(shown.get(code, ""))
+
+
+def _contact_detail(code: str, field: str, contact: pd.Series) -> str:
+    return str(contact["newer_opt_out"]) if code == "opt_out_is_newer" else ""
 
 
 def _short(code: str) -> str:

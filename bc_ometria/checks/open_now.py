@@ -100,6 +100,12 @@ checks = [
     ),
     _exceptions_check(
         ["ometria", "orders"],
+        "orders_are_still_there",
+        ["order_vanished"],
+        "No order that Ometria has was deleted in Blue Cherry. One that was counts as revenue no more.",
+    ),
+    _exceptions_check(
+        ["ometria", "orders"],
         "attributes_are_there",
         ["missing_required_attribute", "missing_attribute"],
         "No order lacks an attribute that attributes.yaml asks for.",
@@ -121,6 +127,12 @@ checks = [
         "contacts_are_valid",
         ["invalid_field", "invalid_phone", "record_too_large"],
         "Every contact can be sent: its fields are valid.",
+    ),
+    _exceptions_check(
+        ["ometria", "contacts"],
+        "opt_ins_are_the_last_word",
+        ["opt_out_is_newer"],
+        "Nobody who opted in in Blue Cherry has opted out at Ometria since.",
     ),
     _exceptions_check(
         ["ometria", "order_events"],

@@ -88,7 +88,14 @@ def _sandbox(arguments: list[str]) -> Iterator[dict[str, str]]:
 
 def _live(console: Console, engine: Engine, variables: dict[str, str], steps: list[datetime]) -> list[str]:
     """Live through the steps, a run of ``live_sync`` after each, and on until nothing waits."""
-    from bc_ometria.automation.once import failures, run_bulk_delivery, run_live_sync
+    from bc_ometria.automation.once import (
+        failures,
+        run_bulk_delivery,
+        run_catalogue_sync,
+        run_live_sync,
+        run_sweep,
+    )
+    from bc_ometria.automation.partitions import months_since
     from bc_ometria.automation.sensors import is_anything_waiting
     from bc_ometria.config import load_rules
     from bc_ometria.definitions import build_defs
@@ -100,6 +107,9 @@ def _live(console: Console, engine: Engine, variables: dict[str, str], steps: li
         Progress(*columns, TimeElapsedColumn(), console=console) as progress,
     ):
         task = progress.add_task("Syncing", total=max(len(steps), 1))
+        result = run_catalogue_sync(definitions, instance)
+        if not result.success:
+            return failures(result)
         for step in steps or (None,):
             if step:
                 progress.update(task, description=f"Blue Cherry lives until {step:%A %d %B, %H:%M}")
@@ -109,6 +119,11 @@ def _live(console: Console, engine: Engine, variables: dict[str, str], steps: li
             if not result.success:
                 return failures(result)
             progress.advance(task)
+        for month in months_since(steps[0]) if steps else ():
+            progress.update(task, description=f"Looking for what was deleted of {month}")
+            result = run_sweep(definitions, instance, month)
+            if not result.success:
+                return failures(result)
         for _ in range(_SETTLING_RUNS):
             if not is_anything_waiting(engine, rules):
                 return []
@@ -166,7 +181,7 @@ def _table(contacts: audit.Account, orders: audit.Account) -> Table:
     for reason in sorted(contacts.held | orders.held):
         row(f"  held: {reason}", [each.held[reason] for each in both], "yellow")
     if orders.vanished:
-        row("in Ometria, deleted in Blue Cherry", [0, orders.vanished], "yellow")
+        row("deleted in Blue Cherry, cancelled in Ometria", [0, orders.vanished], "yellow")
     row(
         "differing",
         [len(each.differing) for each in both],

@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pandas as pd
 
-from bc_ometria.mapping.lookup import look_up, utc_texts
+from bc_ometria.mapping.lookup import instants, look_up, utc_texts
 from bc_ometria.mapping.phones import international
 from bc_ometria.rules import Rules
 
@@ -16,10 +16,14 @@ CONSENT_KEYS = ("marketing_optin", "timestamp_subscribed", "timestamp_unsubscrib
 _GENDERS = {"M": "m", "F": "f", "O": "o"}
 
 
-def decide(customers: pd.DataFrame, addresses: pd.DataFrame, rules: Rules) -> pd.DataFrame:
+def decide(
+    customers: pd.DataFrame, addresses: pd.DataFrame, unsubscribes: pd.DataFrame, rules: Rules, time_zone: str
+) -> pd.DataFrame:
     """What is known of each customer; one row per customer, in the order of ``customers``.
 
-    ``customers`` and ``addresses`` have the columns of ``blue_cherry.schemas``. Columns of the result:
+    ``customers`` and ``addresses`` have the columns of ``blue_cherry.schemas``; ``unsubscribes`` is when people last
+    opted out at Ometria: ``customer``, ``channel`` (``email`` or ``sms``) and ``at`` (UTC), no two rows of one customer
+    and channel. Columns of the result:
 
     - ``customer``, ``division``, ``email``, ``written_phone``: as in Blue Cherry
     - ``phone``: the same in E.164, blank where it is missing or cannot be written so; a national number is
@@ -27,6 +31,8 @@ def decide(customers: pd.DataFrame, addresses: pd.DataFrame, rules: Rules) -> pd
     - ``country``: the customer's, otherwise that of the default address; blank where neither says
     - ``consent``: ``Y``, ``N`` or blank; an opt-in without its date counts as blank, because Ometria would
       stamp it *now* and welcome the person
+    - ``newer_opt_out``: the channels of which the person opted in in Blue Cherry and, then or later, out at Ometria:
+      ``email``, ``sms``, ``email, sms`` or blank
     - ``excluded``: why the contact never goes to Ometria; blank where it may go
     - ``changed_at``: newest change stamp of the customer and the addresses, the tenant's local time
     """
@@ -48,6 +54,7 @@ def decide(customers: pd.DataFrame, addresses: pd.DataFrame, rules: Rules) -> pd
             "phone": international(customers["phone"], phone_country, rules.phones),
             "country": country,
             "consent": customers["email_ok"].mask(undated, "").to_numpy(),
+            "newer_opt_out": _newer_opt_outs(customers, unsubscribes, time_zone),
             "excluded": np.where(customers["erased_ok"] == "Y", "the customer was erased", ""),
             "changed_at": np.fmax(customers["last_mod"].to_numpy(dtype="datetime64[us]"), of_addresses),
         }
@@ -63,7 +70,8 @@ def payloads(
 
     Id and ``customer_id`` are the customer code, never the e-mail address. Where Blue Cherry says nothing
     about e-mail or text-message consent, no key for it is sent and the record is marked ``@merge``, so that
-    it cannot take away an opt-out that Ometria knows; a blank never overwrites a value.
+    it cannot take away an opt-out that Ometria knows; a blank never overwrites a value. So it is where Blue Cherry's
+    opt-in is older than an opt-out that Ometria knows (truth 5, contracts/ometria.md).
     """
     chosen, decided = customers[goes], decisions[goes]
     texts = {
@@ -79,12 +87,13 @@ def payloads(
     }
     stores = look_up(chosen["division"], {code: rule.store for code, rule in rules.divisions.items()})
     consent_texts = utc_texts(chosen["consent_date"], time_zone)
+    opted_out = decided["newer_opt_out"].str
     records = []
     for values, store, consent, sms, since, loyalty in zip(
         zip(*(column.tolist() for column in texts.values()), strict=True),
         stores.tolist(),
-        decided["consent"].tolist(),
-        chosen["sms_ok"].tolist(),
+        decided["consent"].mask(opted_out.contains("email"), "").tolist(),
+        chosen["sms_ok"].mask(opted_out.contains("sms"), "").tolist(),
         consent_texts,
         zip(chosen["loyalty_num"].tolist(), chosen["loyalty_tier"].tolist(), strict=True),
         strict=True,
@@ -110,6 +119,17 @@ def payloads(
         version = hashlib.blake2b(payload, digest_size=16).hexdigest()
         records.append((values[0], payload, version, _standing(consent, sms, since)))
     return pd.DataFrame(records, columns=["record_id", "payload", "version", "standing"])
+
+
+def _newer_opt_outs(customers: pd.DataFrame, unsubscribes: pd.DataFrame, time_zone: str) -> pd.Series:
+    opted_in_at = instants(customers["consent_date"], time_zone)
+    is_newer = {}
+    for channel, said in (("email", customers["email_ok"]), ("sms", customers["sms_ok"])):
+        of_channel = unsubscribes[unsubscribes["channel"] == channel].set_index("customer")["at"]
+        opted_out_at = of_channel.reindex(customers["customer"]).set_axis(customers.index)
+        is_newer[channel] = (said == "Y") & (opted_out_at >= opted_in_at)
+    email, sms = is_newer["email"], is_newer["sms"]
+    return pd.Series(np.select([email & sms, email, sms], ["email, sms", "email", "sms"], ""), dtype="str")
 
 
 def _email_consent(consent: str, since: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from bc_ometria.mapping.lookup import amounts, look_up, utc_texts
 from bc_ometria.mapping.money import totals_apart
 from bc_ometria.mapping.phones import international
 from bc_ometria.rules import Rules
+from bc_ometria.rules.lifecycle import CANCELLED
 
 REDUCED_FROM = 50_000
 """Bytes from which an order is reduced (ours): 60 KB is Ometria's limit (contracts/ometria.md), and how it counts
@@ -43,8 +44,16 @@ def claims_of(orders: Orders, rules: Rules) -> np.ndarray:
     return look_up(orders.headers["ord_status"], claims)
 
 
-def decide(orders: Orders, life: Lifecycle, rules: Rules, *, erased_customers: Collection[str] = ()) -> pd.DataFrame:
-    """What the rules say about each order; one row per order, in the order of ``orders.headers``.
+def decide(
+    orders: Orders,
+    life: Lifecycle,
+    rules: Rules,
+    *,
+    erased_customers: Collection[str] = (),
+    vanished: Collection[str] = (),
+) -> pd.DataFrame:
+    """What the rules say about each order; one row per order, in the order of ``orders.headers``. ``vanished`` names
+    those that were deleted in Blue Cherry: what is known of them is how they last were.
 
     Columns besides those of the header that a contract looks at (``ord_num``, ``division``, ``ord_status``,
     ``ord_type``, ``currency``, ``email``, ``header_count``, ``stray_lines``) and those of ``life.orders`` that it looks
@@ -52,7 +61,9 @@ def decide(orders: Orders, life: Lifecycle, rules: Rules, *, erased_customers: C
     ``unmapped_return``):
 
     - ``line_count``: lines, one per size bucket
-    - ``status``, ``is_valid``: Ometria's, of the order's state; ``status`` is blank where the code is unmapped
+    - ``status``, ``is_valid``: Ometria's, of the order's state; ``status`` is blank where the code is unmapped. One
+      that vanished counts as revenue no more, and has the status of one that the house cancelled (ours: Blue Cherry
+      says nothing of it any more)
     - ``store``, ``store_currency``, ``channel``: blank where division or order type is unknown
     - ``unknown_location``: a location of its lines or of a parcel that no rule knows, blank where there is none
     - ``excluded``: why the order never goes to Ometria by the retailer's choice; blank where it may go
@@ -61,7 +72,9 @@ def decide(orders: Orders, life: Lifecycle, rules: Rules, *, erased_customers: C
     - ``totals_apart``: minor units by which header and lines differ beyond a penny a line; 0 where they agree
     """
     headers, division_of, state_of = orders.headers, rules.divisions, rules.statuses.states
-    state = life.orders["state"]
+    is_vanished = headers["ord_num"].isin(list(vanished))
+    is_cancelled_by_it = is_vanished & ~life.orders["state"].isin(CANCELLED).to_numpy()
+    state = life.orders["state"].where(~is_cancelled_by_it.to_numpy(), "cancelled_by_house")
     of_type = look_up(headers["ord_type"], {code: rule.channel or "" for code, rule in rules.channels.items()})
     of_division = look_up(headers["division"], {code: rule.channel or "" for code, rule in division_of.items()})
     decisions = headers[
@@ -70,7 +83,8 @@ def decide(orders: Orders, life: Lifecycle, rules: Rules, *, erased_customers: C
         **{name: life.orders[name].to_numpy() for name in _OF_LIFE},
         line_count=np.diff(first_rows(orders.lines, len(orders))),
         status=look_up(state, {name: rule.status for name, rule in state_of.items()}),
-        is_valid=look_up(state, {name: rule.is_valid for name, rule in state_of.items()}, False).astype(bool),
+        is_valid=look_up(state, {name: rule.is_valid for name, rule in state_of.items()}, False).astype(bool)
+        & ~is_vanished.to_numpy(),
         store=look_up(headers["division"], {code: rule.store for code, rule in division_of.items()}),
         store_currency=look_up(headers["division"], {code: rule.currency for code, rule in division_of.items()}),
         channel=np.where((of_type != "") & (of_division != ""), of_division, of_type),

@@ -170,6 +170,15 @@ class Thresholds(Rule):
     guard: GuardThresholds
 
 
+class Retention(Rule):
+    """How many days Dagster keeps a run from its end on: one that polled and found nothing to do, any other that
+    succeeded, and one that failed or was cancelled."""
+
+    unchanged_days: Annotated[int, Field(ge=1)]
+    successful_days: Annotated[int, Field(ge=1)]
+    failed_days: Annotated[int, Field(ge=1)]
+
+
 class _Divisions(RootModel[dict[Code, Division]]): ...
 
 
@@ -198,6 +207,7 @@ class Rules(Rule):
     account: Account
     exceptions: dict[str, ExceptionCode]
     thresholds: Thresholds
+    retention: Retention
 
     @classmethod
     def load(cls, folder: Path | None = None) -> "Rules":
@@ -216,6 +226,7 @@ class Rules(Rule):
             account=load_yaml_model(rules_file("ometria", folder), Account),
             exceptions=_owners(rules_file("owners", folder)),
             thresholds=load_yaml_model(rules_file("thresholds", folder), Thresholds),
+            retention=load_yaml_model(rules_file("retention", folder), Retention),
         )
 
     @cached_property
@@ -226,6 +237,7 @@ class Rules(Rule):
                 "exceptions": {"__all__": {"owner", "meaning", "action", "wait_min", "lasts_h", "ages"}},
                 "account": Account.model_fields.keys() - {"collection", "discount_sign"},
                 "thresholds": True,
+                "retention": True,
             }
         )
         return hashlib.blake2b(content.encode(), digest_size=8).hexdigest()

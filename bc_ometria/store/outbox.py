@@ -506,6 +506,29 @@ def expire_payloads(engine: Engine, days: float) -> int:
         ).rowcount
 
 
+@dataclass(frozen=True)
+class Record:
+    """A row of the outbox: its state, the reason for it, its lane, and the version that should be in Ometria."""
+
+    state: str
+    reason: str
+    lane: str
+    version: str | None
+
+
+def records(engine: Engine, record_type: str, record_ids: Sequence[str]) -> dict[str, Record]:
+    """The named records, as far as the outbox has them."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                f"SELECT record_id, state, reason, lane, wanted_version FROM {outbox.fullname} "
+                "WHERE record_type = :type AND record_id = ANY(:ids)"
+            ),
+            {"type": record_type, "ids": list(record_ids)},
+        )
+        return {row.record_id: Record(row.state, row.reason, row.lane, row.wanted_version) for row in rows}
+
+
 def counts(engine: Engine) -> pd.DataFrame:
     """How many records of which type are in which state, for which reason: ``record_type``, ``state``,
     ``reason``, ``records``."""

@@ -1,10 +1,11 @@
 """Assembled orders: one document per order, and which of its versions the outbox knows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from sqlalchemy import Column, Connection, Engine, text
 
+from bc_ometria.store import vanished
 from bc_ometria.store.copy import copy_in, copy_out, temporary_keys, temporary_like
 from bc_ometria.store.schema import rules_in_force, sales_orders, touched
 from bc_ometria.store.touched import Touched, settle
@@ -12,11 +13,12 @@ from bc_ometria.store.touched import Touched, settle
 _COLUMNS = ["ord_num", "document", "version", "customer", "changed_at", "placed_at"]
 
 
-def put(engine: Engine, assembled: pd.DataFrame, done: Touched) -> int:
+def put(engine: Engine, assembled: pd.DataFrame, done: Touched, gone: Sequence[str] = ()) -> int:
     """Write assembled orders and settle what touched them, in one transaction; returns how many are new.
 
     ``assembled`` has the columns ``ord_num``, ``document`` (JSON bytes), ``version``, ``customer``,
-    ``changed_at`` and ``placed_at`` (the tenant's local time).
+    ``changed_at`` and ``placed_at`` (the tenant's local time). Orders that are ``gone`` stay as they were last known,
+    and are noted in ``vanished_orders``; one that is there again is taken out.
     """
     changes = ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[1:])
     names = ", ".join(_COLUMNS)
@@ -32,6 +34,8 @@ def put(engine: Engine, assembled: pd.DataFrame, done: Touched) -> int:
                 "WHERE o.version <> excluded.version OR o.changed_at IS DISTINCT FROM excluded.changed_at"
             )
         ).rowcount
+        vanished.forget(connection, assembled["ord_num"].tolist())
+        written += vanished.note(connection, gone)
         settle(connection, done)
     return written
 

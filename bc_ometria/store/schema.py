@@ -80,6 +80,7 @@ MIRROR: dict[str, Table] = {
         *_texts("customer active_ok division first_name last_name email phone gender country language"),
         *_texts("email_ok sms_ok loyalty_num loyalty_tier merged_into erased_ok"),
         *_local_times("birth_date consent_date create_date"),
+        Index("blue_cherry_customers_email", text("lower(email)")),
         reference="customer",
     ),
     "addresses": _mirror(
@@ -193,6 +194,16 @@ touched = Table(
     comment="orders and customers of which a row changed, until they are assembled and mapped again",
 )
 
+to_refresh = Table(
+    "to_refresh",
+    metadata,
+    Column("kind", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("at", BigInteger, Identity(always=True), nullable=False),
+    _instant("asked_at", nullable=False, server_default=func.now()),
+    comment="orders and customers that somebody named, until they are read again whole",
+)
+
 sales_orders = Table(
     "sales_orders",
     metadata,
@@ -212,6 +223,14 @@ sales_orders = Table(
         postgresql_where=text("mapped_version IS DISTINCT FROM version"),
     ),
     comment="one document per order; mapped_version is the version the outbox knows",
+)
+
+vanished_orders = Table(
+    "vanished_orders",
+    metadata,
+    Column("ord_num", Text, primary_key=True),
+    _instant("noticed_at", nullable=False, server_default=func.now()),
+    comment="orders of which Blue Cherry serves nothing any more; sales_orders keeps them as they were last known",
 )
 
 outbox = Table(
@@ -309,6 +328,7 @@ ometria_account = Table(
     _instant("refused_at"),
     _instant("push_lost_at"),
     Column("errors_seen", Text),
+    _instant("unsubscribes_read_at"),
     comment="what Ometria last said of its queue and of the key, since when a push has been without an answer, and the "
     "errors ring as it was last read",
 )
@@ -344,6 +364,25 @@ extracts = Table(
     Column("rows", Integer, nullable=False),
     Column("known_rows", Integer, nullable=False),
     comment="how many rows each reading of what is new gave, and how many of the same window the mirror knew before",
+)
+
+unsubscribes = Table(
+    "unsubscribes",
+    metadata,
+    Column("email", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    _instant("at", nullable=False),
+    Index("unsubscribes_at", "at"),
+    comment="when people last opted out at Ometria, by address in small letters; never by our own doing",
+)
+
+customer_unsubscribes = Table(
+    "customer_unsubscribes",
+    metadata,
+    Column("customer", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    _instant("at", nullable=False),
+    comment="the same by customer, so that an opt-out outlives the address by which it was known",
 )
 
 live_since = Table(

@@ -55,10 +55,6 @@ def test_a_resource_that_fails_stops_its_orders_but_not_the_other_resources(open
         "blue_cherry/order_stages",
         "blue_cherry/shipments",
         "blue_cherry/returns",
-        "blue_cherry/styles",
-        "blue_cherry/style_colors",
-        "blue_cherry/sizes",
-        "blue_cherry/upcs",
         "ometria/contacts",
         "delivery/contacts",
     }

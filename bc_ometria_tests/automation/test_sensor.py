@@ -2,17 +2,20 @@
 
 import gc
 import time
+from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from sqlalchemy import text
 
-from bc_ometria.automation.jobs import live_sync
+from bc_ometria.automation.jobs import UNDER_WAY, live_sync
+from bc_ometria.automation.news import Answer
 from bc_ometria.automation.partitions import change_day
-from bc_ometria.automation.sensors import _UNDER_WAY, Situation, bulk_sensor, decide, live_sensor
+from bc_ometria.automation.sensors import Memory, Situation, bulk_sensor, decide, live_sensor
+from bc_ometria.config import load_profile
 from bc_ometria.resources import run_config
-from bc_ometria.rules import RulesError
+from bc_ometria.rules import DEFAULT_FOLDER, RulesError
 from bc_ometria.sandbox.ometria.faults import Fault
 from bc_ometria_tests.scenarios.shop import Shop, customer, header, line
 
@@ -21,15 +24,26 @@ ORDER = "0000001001"
 
 def tick(shop: Shop, sensor: dg.SensorDefinition = live_sensor) -> dg.RunRequest | str:
     """One evaluation as the daemon asks for it: the run it wants, or why it wants none."""
+    return evaluated(shop, sensor)[0]
+
+
+def evaluated(
+    shop: Shop, sensor: dg.SensorDefinition = live_sensor, *, cursor: str | None = None
+) -> tuple[dg.RunRequest | str, str | None]:
+    """The same, and the cursor for the next evaluation."""
     resources = {name: (shop.definitions.resources or {})[name] for name in sensor.required_resource_keys}
     with dg.build_sensor_context(
-        instance=shop.instance, definitions=shop.definitions, sensor_name=sensor.name, resources=resources
+        instance=shop.instance,
+        definitions=shop.definitions,
+        sensor_name=sensor.name,
+        resources=resources,
+        cursor=cursor,
     ) as context:
-        evaluated = sensor.evaluate_tick(context)
-    if evaluated.run_requests:
-        (request,) = evaluated.run_requests
-        return request
-    return str(evaluated.skip_message)
+        found = sensor.evaluate_tick(context)
+    if found.run_requests:
+        (request,) = found.run_requests
+        return request, found.cursor
+    return str(found.skip_message), found.cursor
 
 
 @pytest.fixture
@@ -41,19 +55,20 @@ def synced(shop: Shop) -> Shop:
 
 
 @pytest.mark.parametrize(
-    ("runs", "waiting", "news", "starts"),
+    ("runs", "waiting", "news", "out_of_reach", "starts"),
     [
-        (0, False, (), False),
-        (0, True, (), True),
-        (0, False, ("orders",), True),
-        (0, True, ("orders",), True),
-        (1, False, (), False),
-        (1, True, ("orders",), False),
+        (0, False, "", "", False),
+        (0, True, "", "", True),
+        (0, False, "orders", "", True),
+        (0, True, "orders", "", True),
+        (1, False, "", "", False),
+        (1, True, "orders", "", False),
+        (0, True, "", "Blue Cherry is down.", False),
     ],
 )
-def test_the_decision(runs: int, waiting: bool, news: tuple[str, ...], starts: bool) -> None:
+def test_the_decision(runs: int, waiting: bool, news: str, out_of_reach: str, starts: bool) -> None:
     """A run is started for news or for what waits, unless one is under way; no tick ever is silent about why."""
-    why_not = decide(Situation(runs, waiting, news))
+    why_not = decide(Situation(runs, waiting, Answer(news, ("orders",)), out_of_reach=out_of_reach))
     assert (why_not is None) is starts
     assert why_not is None or why_not.endswith(".")
 
@@ -104,18 +119,115 @@ def test_a_run_under_way_is_waited_for(shop: Shop, event: str) -> None:
 
 
 def test_every_run_that_is_not_finished_counts_as_under_way() -> None:
-    assert set(_UNDER_WAY) == set(NOT_FINISHED_STATUSES) - {dg.DagsterRunStatus.SUSPENDED}  # not in use
+    assert set(UNDER_WAY) == set(NOT_FINISHED_STATUSES) - {dg.DagsterRunStatus.SUSPENDED}  # not in use
+
+
+def closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody listens at Blue Cherry's address."""
+    monkeypatch.setenv("BLUE_CHERRY_BASE_URL", "http://127.0.0.1:9")
 
 
 def test_blue_cherry_out_of_reach_is_no_empty_blue_cherry(synced: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A failed read is not an empty set; the reason says which system and what to look at."""
+    """A failed read is not an empty set; the reason says which system and what to look at, once."""
     monkeypatch.setenv("BLUE_CHERRY_API_KEY", "wrong")
-    told = tick(synced)
+    told, cursor = evaluated(synced)
     assert isinstance(told, str)
-    assert told.startswith("Blue Cherry could not be asked, the next tick tries again: Blue Cherry refused the key")
+    assert told.startswith("Blue Cherry could not be asked, it is asked again at ")
+    assert "UTC. Blue Cherry refused the key" in told
+    told, cursor = evaluated(synced, cursor=cursor)
+    assert str(told).startswith("Blue Cherry has been out of reach since ")
+    assert "key" not in str(told)
+
+
+def test_what_waits_starts_no_run_while_blue_cherry_is_out_of_reach(
+    synced: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing queues up: every such run would fail."""
+    synced.change("INSERT INTO bc_ometria.touched (kind, key) VALUES ('order', :key)", key=ORDER)
+    with monkeypatch.context() as down:
+        closed(down)
+        assert str(tick(synced)).startswith("Blue Cherry could not be asked")
+    assert isinstance(tick(synced), dg.RunRequest)
+
+
+def test_it_asks_ever_more_seldom_and_recovers_by_itself(synced: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as down:
+        closed(down)
+        _, cursor = evaluated(synced)
+    synced.at("2026-01-05 09:01")
+    synced.write("orders", header(ORDER, ord_status="A"))
+    told, cursor = evaluated(synced, cursor=cursor)
+    assert "has been out of reach since" in str(told), "it was asked although it was to be left alone"
+    assert cursor
+    over = Memory.read(cursor).model_copy(update={"asks_again_at": datetime.now(UTC)})
+    request, cursor = evaluated(synced, cursor=over.model_dump_json())
+    assert isinstance(request, dg.RunRequest)
+    assert cursor is not None
+    assert Memory.read(cursor).failures == 0
+
+
+@pytest.mark.parametrize("damaged", [None, "", "7", "not JSON", '{"failures": "many"}'])
+def test_a_cursor_that_is_lost_or_of_another_version_is_a_fresh_one(damaged: str | None) -> None:
+    assert Memory.read(damaged) == Memory()
+
+
+def test_the_waits_double_up_to_ten_minutes() -> None:
+    memory, now, waits = Memory(last_report=7), datetime(2026, 11, 23, 9, tzinfo=UTC), []
+    for _ in range(6):
+        memory = memory.after(Answer(trouble="down"), now)
+        assert memory.asks_again_at
+        waits.append((memory.asks_again_at - now).total_seconds() / 60)
+        assert memory.is_backing_off(memory.asks_again_at - timedelta(seconds=1))
+        assert not memory.is_backing_off(memory.asks_again_at)
+        now = memory.asks_again_at
+    assert waits == [1, 2, 4, 8, 10, 10]
+    assert memory.failing_since == datetime(2026, 11, 23, 9, tzinfo=UTC)
+    assert Memory.read(memory.model_dump_json()) == memory
+    assert memory.after(Answer(answered=("orders",)), now) == Memory(last_report=7)
+
+
+def test_a_resource_that_cannot_be_read_hides_no_news_of_the_others(synced: Shop) -> None:
+    """An opt-out must not wait for Blue Cherry's order lines to be served again."""
     synced.fault(kind="html", resource="customers")
-    monkeypatch.setenv("BLUE_CHERRY_API_KEY", synced.sandbox.environment()["BLUE_CHERRY_API_KEY"])
-    assert "not JSON" in str(tick(synced))
+    told = str(tick(synced))
+    assert told.startswith("Blue Cherry has nothing new")
+    assert "But not all could be asked: Blue Cherry answered customers with something that is not JSON" in told
+    synced.fault(kind="html", resource="customers")
+    synced.at("2026-01-05 09:01")
+    synced.write("orders", header(ORDER, ord_status="A"))
+    assert isinstance(tick(synced), dg.RunRequest)
+
+
+@pytest.fixture
+def impatient(synced: Shop) -> Shop:
+    """The sensor gives Blue Cherry one second."""
+    profile = (DEFAULT_FOLDER / "tenant.yaml").read_text()
+    assert "ask_within_s: 20 " in profile
+    (synced.rules_folder / "tenant.yaml").write_text(profile.replace("ask_within_s: 20 ", "ask_within_s: 1 "))
+    synced.sync()
+    return synced
+
+
+def test_a_slow_blue_cherry_fails_no_tick_and_is_asked_the_rest_the_next_time(impatient: Shop) -> None:
+    """F4: each tick goes on where the time of the one before it was over."""
+    impatient.fault(kind="slow", seconds=60, resource="orders")
+    told, cursor = evaluated(impatient)
+    assert str(told).endswith("The time was enough for customers, addresses; the next tick begins with orders.")
+    impatient.fault(kind="slow", seconds=60, resource="orders")
+    told, cursor = evaluated(impatient, cursor=cursor)
+    assert "orders could not be read: it did not answer in time" in str(told)
+    assert cursor is not None
+    assert Memory.read(cursor).first == "order_lines"
+    impatient.at("2026-01-05 09:01")
+    impatient.write("order-lines", line(ORDER, season="AW26"))
+    over = Memory.read(cursor).model_copy(update={"asks_again_at": None})
+    assert isinstance(evaluated(impatient, cursor=over.model_dump_json())[0], dg.RunRequest)
+
+
+def test_the_time_is_the_one_that_the_tenant_sets_and_below_that_of_dagster() -> None:
+    profile = load_profile()
+    assert live_sensor.minimum_interval_seconds == profile.poll_s == 30
+    assert profile.ask_within_s == 20
 
 
 def test_what_could_not_be_sent_starts_a_run_when_its_wait_is_over(shop: Shop) -> None:

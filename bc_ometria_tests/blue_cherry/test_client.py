@@ -1,6 +1,7 @@
 """The client against real servers: every documented error, retries, and what it asks for (truth 10)."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from bc_ometria.blue_cherry import (
@@ -51,7 +52,9 @@ class Scripted:
         self.requests: list[Request] = []
 
     @contextmanager
-    def client(self, profile: TenantProfile = PROFILE, key: str = KEY) -> Iterator[BlueCherryClient]:
+    def client(
+        self, profile: TenantProfile = PROFILE, key: str = KEY, patience: float | None = None
+    ) -> Iterator[BlueCherryClient]:
         async def answer(request: Request) -> Response:
             self.requests.append(request)
             return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -60,7 +63,9 @@ class Scripted:
         app = Starlette(routes=[Route("/{path:path}", answer, methods=["GET", "POST", "PUT", "DELETE"])])
         with (
             Server(app) as server,
-            BlueCherryClient(server.url, "ACME", "STG", key, profile, sleep=self.slept.append) as client,
+            BlueCherryClient(
+                server.url, "ACME", "STG", key, profile, patience=patience, sleep=self.slept.append
+            ) as client,
         ):
             yield client
 
@@ -177,6 +182,29 @@ def test_a_failing_server_is_asked_again_and_then_reported() -> None:
     assert (len(scripted.requests), scripted.slept) == (5, [0.5, 1.0, 2.0, 4.0])
 
 
+def test_with_patience_nothing_is_asked_twice() -> None:
+    scripted = Scripted(Response(status_code=503))
+    with scripted.client(patience=60) as client:
+        with pytest.raises(Unavailable, match=r"orders could not be read: it failed with status 503"):
+            list(client.pages("orders"))
+        assert not client.is_out_of_time
+    assert (len(scripted.requests), scripted.slept) == (1, [])
+
+
+def test_patience_ends_an_answer_that_comes_in_drips() -> None:
+    """A timeout of HTTP libraries is for each drip; this server sends one so often that none is ever late."""
+
+    async def drips() -> AsyncIterator[bytes]:
+        while True:
+            yield b" "
+            await asyncio.sleep(0.01)
+
+    with Scripted(StreamingResponse(drips())).client(patience=0.5) as client:
+        with pytest.raises(Unavailable, match="did not answer in time"):
+            client.ping()
+        assert client.is_out_of_time
+
+
 def test_nobody_there_is_unavailable() -> None:
     slept: list[float] = []
     with (
@@ -253,6 +281,21 @@ def test_many_lines_of_few_orders_are_read_whole(url: str, database: BlueCherryD
     with blue_cherry(url) as client:
         rows = [row for page in client.pages("order_lines", order_numbers=["0000001042"]) for row in page.rows]
     assert {row["pkey"] for row in rows} == set(range(1, 1115))
+
+
+def test_only_the_columns_that_are_wanted_are_read_under_the_tenants_names(
+    url: str, database: BlueCherryDatabase
+) -> None:
+    database.apply([Write("orders", {**ORDER, "pkey": 9001, "ord_num": "0000009001"})])
+    with blue_cherry(url) as client:
+        (page,) = client.pages("orders", order_numbers=["0000009001"], select=("pkey", "last_mod"))
+    assert page.rows == [{"pkey": 9001, "last_mod": "2026-11-23 09:05:00"}]
+    orders = PROFILE.resources.orders.model_copy(update={"columns": {"ord_num": "order_no"}})
+    profile = PROFILE.model_copy(update={"resources": PROFILE.resources.model_copy(update={"orders": orders})})
+    scripted = Scripted(JSONResponse(envelope([])))
+    with scripted.client(profile) as client:
+        list(client.pages("orders", select=("pkey", "ord_num", "last_mod")))
+    assert scripted.requests[0].query_params["select"] == "pkey,order_no,last_mod"
 
 
 def test_no_keys_read_nothing_rather_than_everything(url: str) -> None:

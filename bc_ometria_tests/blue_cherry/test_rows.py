@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bc_ometria.blue_cherry import RESOURCES, SCHEMAS, MissingColumn, typed_rows
+from bc_ometria.blue_cherry.rows import KEYS, typed_keys
 from bc_ometria.blue_cherry.schemas import BUCKETED, BUCKETS, frame_dtypes, served_columns
 from bc_ometria.sandbox.changes import Value
 from bc_ometria_tests.blue_cherry.tenant import PROFILE, line, order, served, without
@@ -381,3 +382,21 @@ def test_a_large_batch_with_a_few_bad_rows_keeps_all_others() -> None:
     assert set(frame["pkey"]) == set(range(2000)) - set(bad)
     assert held["pkey"].tolist() == sorted(bad)
     assert np.array_equal(frame.groupby("pkey")["quantity"].sum(), np.full(1996, 3))
+
+
+def test_keys_are_read_from_rows_that_have_nothing_else() -> None:
+    """A row read twice counts once, with its newest stamp; a malformed one is left out and does no harm."""
+    whole = served("orders", order())
+    row = {name: whole[name] for name in KEYS}
+    later, broken = row | {"last_mod": "2026-11-23 09:06:00"}, row | {"pkey": "?"}
+    keys = typed_keys("orders", [later, row, broken, row | {"pkey": 8, "ord_num": "0000001043"}], PROFILE)
+    assert keys.values.tolist() == [
+        [8, "0000001043", pd.Timestamp("2026-11-23 09:05")],
+        [7, "0000001042", pd.Timestamp("2026-11-23 09:06")],
+    ]
+    assert {name: str(dtype) for name, dtype in keys.dtypes.items()} == {
+        name: frame_dtypes("orders")[name] for name in KEYS
+    }
+    assert typed_keys("orders", [], PROFILE).empty
+    with pytest.raises(MissingColumn, match="ord_num"):
+        typed_keys("orders", [{"pkey": 1, "last_mod": "2026-11-23 09:05:00"}], PROFILE)

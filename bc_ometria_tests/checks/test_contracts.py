@@ -23,6 +23,8 @@ from bc_ometria_tests.mapping import examples
 from bc_ometria_tests.mapping.examples import (
     NOON,
     ORDER_PARTS,
+    TIME_ZONE,
+    OptOut,
     Row,
     address,
     amounts,
@@ -32,6 +34,7 @@ from bc_ometria_tests.mapping.examples import (
     line,
     mirror,
     stage,
+    unsubscribes,
 )
 
 HELD = ["resource", "row_key", "field", "reference", "rule", "masked"]
@@ -240,8 +243,11 @@ def test_every_check_of_the_schema_has_an_example(rules: Rules) -> None:
 # ── contacts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def people(rules: Rules, *rows: Row, addresses: tuple[Row, ...] = ()) -> pd.DataFrame:
-    return contacts.decide(frame("customers", rows), frame("addresses", addresses), rules)
+def people(
+    rules: Rules, *rows: Row, addresses: tuple[Row, ...] = (), opt_outs: tuple[OptOut, ...] = ()
+) -> pd.DataFrame:
+    known = frame("customers", rows), frame("addresses", addresses), unsubscribes(*opt_outs)
+    return contacts.decide(*known, rules, TIME_ZONE)
 
 
 @pytest.mark.parametrize(
@@ -266,6 +272,18 @@ def test_a_contact_lacks_what_the_rules_ask_for(rules: Rules, changes: Row, expe
     assert found(findings) == sorted(("C2", code, field, "") for code, field in expected)
     held = {code for code, _ in expected} & {"missing_email"}
     assert holds(findings, rules).to_dict() == dict.fromkeys(["C2"] if held else [], "missing_email")
+
+
+@pytest.mark.parametrize("consent", ["report", "hold"])
+def test_an_opt_in_that_is_older_than_an_opt_out_is_told_and_holds_nothing(rules: Rules, consent: str) -> None:
+    """Q1. What Blue Cherry says is not missing, whatever the rules ask for."""
+    asked = rules.attributes.contacts.model_copy(update={"consent": consent})
+    attributes = rules.attributes.model_copy(update={"contacts": asked})
+    strict = rules.model_copy(update={"attributes": attributes})
+    later = [("C0000001", channel, "2026-12-01T00:00:00Z") for channel in ("email", "sms")]
+    findings = contact_findings(people(strict, customer(country="GB"), opt_outs=tuple(later)), NO_HELD_ROWS, strict)
+    assert found(findings) == [("C0000001", "opt_out_is_newer", "consent_date", "email, sms")]
+    assert holds(findings, strict).empty
 
 
 def test_the_default_address_may_say_the_country(rules: Rules) -> None:

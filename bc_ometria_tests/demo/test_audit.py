@@ -292,10 +292,12 @@ def test_a_planted_mistake_in_a_contact_is_found(both: Both, what: str) -> None:
 
 
 def test_an_order_that_blue_cherry_dropped_is_counted_apart(both: Both) -> None:
-    """It is still in Ometria, and that is known: Blue Cherry deletes without a trace."""
+    """F2: Blue Cherry deletes without a trace; in Ometria it counts as revenue no more."""
     for resource in OF_ORDERS:
         both.rows[resource] = [row for row in both.rows[resource] if row["ord_num"] != PLAIN]
     both.deleted = {PLAIN}
+    assert both.audit().differing == [f"order {PLAIN} was deleted in Blue Cherry, and counts as revenue in Ometria"]
+    both.orders[PLAIN]["is_valid"] = False
     found = both.audit()
     assert found.is_clean
     assert found.vanished == 1

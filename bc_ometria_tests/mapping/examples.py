@@ -19,6 +19,9 @@ TIME_ZONE = "Europe/London"
 NOON = "2026-11-23 12:00:00"
 
 Row = dict[str, Any]
+OptOut = tuple[str, str, str]
+"""Of a customer, by a channel, when (ISO 8601, UTC)."""
+
 Rows = Mapping[str, Iterable[Row]]
 
 CATALOGUE = {"size": "str", "colour": "str", "upc": "str"}
@@ -39,6 +42,12 @@ def frame(resource: str, rows: Iterable[Row]) -> pd.DataFrame:
             for name, values in columns.items()
         }
     )
+
+
+def unsubscribes(*opt_outs: OptOut) -> pd.DataFrame:
+    """What people opted out of at Ometria, as the store gives it."""
+    found = pd.DataFrame(list(opt_outs), columns=["customer", "channel", "at"])
+    return found.assign(at=pd.to_datetime(found["at"], utc=True).astype("datetime64[us, UTC]"))
 
 
 def without_catalogue(resource: str, typed: pd.DataFrame) -> pd.DataFrame:

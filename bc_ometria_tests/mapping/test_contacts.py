@@ -1,6 +1,7 @@
 """What is known of a customer, and the contact that Ometria gets: consent before all else (F1, Q1)."""
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,17 +15,23 @@ from bc_ometria.mapping import contacts
 from bc_ometria.ometria.fields import CONSENT_KEYS
 from bc_ometria.ometria.payloads import violations
 from bc_ometria.rules import Rules
-from bc_ometria_tests.mapping.examples import NOON, TIME_ZONE, Row, address, customer, frame
+from bc_ometria_tests.mapping.examples import NOON, TIME_ZONE, OptOut, Row, address, customer, frame, unsubscribes
 
 SINCE = "2026-06-01T09:00:00Z"  # consent_date of the example, which is summer time
 
 
-def decided(rules: Rules, customers: list[Row], addresses: list[Row] | None = None) -> pd.DataFrame:
-    return contacts.decide(frame("customers", customers), frame("addresses", addresses or []), rules)
+def decided(
+    rules: Rules, customers: list[Row], addresses: list[Row] | None = None, opt_outs: Iterable[OptOut] = ()
+) -> pd.DataFrame:
+    return contacts.decide(
+        frame("customers", customers), frame("addresses", addresses or []), unsubscribes(*opt_outs), rules, TIME_ZONE
+    )
 
 
-def mapped(rules: Rules, customers: list[Row], addresses: list[Row] | None = None) -> pd.DataFrame:
-    decisions = decided(rules, customers, addresses)
+def mapped(
+    rules: Rules, customers: list[Row], addresses: list[Row] | None = None, opt_outs: Iterable[OptOut] = ()
+) -> pd.DataFrame:
+    decisions = decided(rules, customers, addresses, opt_outs)
     goes = (decisions["excluded"] == "").to_numpy()
     return contacts.payloads(frame("customers", customers), decisions, goes, rules, TIME_ZONE)
 
@@ -111,6 +118,68 @@ def test_an_opt_in_without_its_date_counts_as_missing(rules: Rules, email: str, 
     assert decided(rules, [customer(email_ok=email, consent_date=date)])["consent"].item() == consent
 
 
+BEFORE, THEN, LATER = "2026-06-01T08:59:59Z", SINCE, "2026-06-01T09:00:01Z"
+
+
+@pytest.mark.parametrize(
+    ("email_ok", "sms_ok", "opt_outs", "email", "sms"),
+    [
+        ("Y", "Y", [("email", LATER)], None, True),
+        ("Y", "Y", [("sms", LATER)], "EXPLICITLY_OPTEDIN", None),
+        ("Y", "Y", [("email", LATER), ("sms", LATER)], None, None),
+        ("Y", "Y", [("email", BEFORE), ("sms", BEFORE)], "EXPLICITLY_OPTEDIN", True),
+        ("Y", "Y", [("email", BEFORE), ("sms", LATER)], "EXPLICITLY_OPTEDIN", None),
+        ("Y", "N", [("email", THEN)], None, False),
+        ("N", "Y", [("email", LATER)], "EXPLICITLY_OPTEDOUT", True),
+        ("N", "N", [("email", LATER), ("sms", LATER)], "EXPLICITLY_OPTEDOUT", False),
+        ("", "", [("email", LATER), ("sms", LATER)], None, None),
+    ],
+)
+def test_an_older_opt_in_never_beats_a_newer_opt_out(
+    rules: Rules, email_ok: str, sms_ok: str, opt_outs: list[tuple[str, str]], email: str | None, sms: bool | None
+) -> None:
+    """Q1, truth 5: no key of that channel, and a merge; an opt-out of Blue Cherry's goes all the same. In the same
+    second the opt-out wins."""
+    of_customer = [("C0000001", channel, at) for channel, at in opt_outs]
+    row = mapped(rules, [customer(email_ok=email_ok, sms_ok=sms_ok)], opt_outs=of_customer).iloc[0]
+    found = orjson.loads(row["payload"])
+    assert violations("contact", row["payload"]) == []
+    assert found.get("marketing_optin") == email
+    assert found.get("channels", {}).get("sms", {}).get("allow_marketing") == sms
+    assert ("timestamp_subscribed" in found) is (email == "EXPLICITLY_OPTEDIN")
+    assert found.get("@merge", False) is (email is None or sms is None)
+    assert "@force_optin" not in found
+    of_email = {"EXPLICITLY_OPTEDIN": "in", "EXPLICITLY_OPTEDOUT": "out", None: "unknown"}[email]
+    of_sms = {True: "in", False: "out", None: "unknown"}[sms]
+    assert row["standing"] == f"email:{of_email} sms:{of_sms}"
+
+
+def test_an_opt_out_is_that_persons_alone(rules: Rules) -> None:
+    both = [customer(), customer(pkey=2, customer="C0000002")]
+    found = decided(rules, both, opt_outs=[("C0000002", "email", LATER), ("C0000003", "sms", LATER)])
+    assert found["newer_opt_out"].tolist() == ["", "email"]
+    assert found["consent"].tolist() == ["Y", "Y"], "what Blue Cherry says is not missing"
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    said=st.sampled_from(["Y", "N", ""]),
+    opted_in=st.one_of(st.none(), st.integers(-3, 3)),
+    opted_out=st.one_of(st.none(), st.integers(-3, 3)),
+)
+def test_an_opt_in_goes_exactly_where_it_is_dated_and_newer(
+    rules: Rules, said: str, opted_in: int | None, opted_out: int | None
+) -> None:
+    def at(hours: int) -> pd.Timestamp:
+        return pd.Timestamp("2026-01-05 12:00:00") + pd.Timedelta(hours=hours)  # winter: London's time is UTC
+
+    date = "NaT" if opted_in is None else str(at(opted_in))
+    opt_outs = [] if opted_out is None else [("C0000001", "email", f"{at(opted_out).isoformat()}Z")]
+    payload = orjson.loads(mapped(rules, [customer(email_ok=said, consent_date=date)], opt_outs=opt_outs)["payload"][0])
+    goes = said == "Y" and opted_in is not None and (opted_out is None or opted_out < opted_in)
+    assert (payload.get("marketing_optin") == "EXPLICITLY_OPTEDIN") is goes
+
+
 # ── identity, address, the rest ──────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -147,7 +216,7 @@ def test_the_payload_of_a_contact_field_by_field(rules: Rules) -> None:
 def test_a_contact_of_whom_nothing_is_known_is_its_code(rules: Rules) -> None:
     """Known mistakes of others (mission): null over a good value."""
     bare = frame("customers", [{"pkey": 1, "last_mod": NOON, "customer": "C0000001"}])
-    decisions = contacts.decide(bare, frame("addresses", []), rules)
+    decisions = contacts.decide(bare, frame("addresses", []), unsubscribes(), rules, TIME_ZONE)
     written = contacts.payloads(bare, decisions, np.array([True]), rules, TIME_ZONE)["payload"].item()
     assert orjson.loads(written) == {
         "@type": "contact",

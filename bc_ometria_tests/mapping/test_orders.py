@@ -41,6 +41,38 @@ def changed(rules: Rules, **parts: Any) -> Rules:
 # ── decisions ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize(("code", "status"), [("O", "cancelled"), ("R", "cancelled"), ("Z", "cancelled")])
+def test_an_order_that_vanished_is_no_revenue_whatever_its_last_status_was(
+    rules: Rules, code: str, status: str
+) -> None:
+    """F2: also where the rules would count a cancellation as revenue."""
+    states = rules.statuses.states
+    counted = rules.statuses.model_copy(
+        update={
+            "states": {
+                **states,
+                "cancelled_by_house": states["cancelled_by_house"].model_copy(update={"is_valid": True}),
+            }
+        }
+    )
+    one = order(ord_status=code)
+    for each in (rules, changed(rules, statuses=counted)):
+        found = decided(one, each, vanished={"W1"}).iloc[0]
+        assert (found["status"], found["is_valid"]) == (status, False)
+    assert decided(order(ord_status="O"), rules, vanished={"W2"}).iloc[0]["is_valid"]
+
+
+def test_an_order_that_was_cancelled_before_it_vanished_is_as_it_was(rules: Rules) -> None:
+    """So nothing is sent for it."""
+    states = rules.statuses.states
+    named = {
+        **states,
+        "cancelled_by_customer": states["cancelled_by_customer"].model_copy(update={"status": "withdrawn"}),
+    }
+    own = changed(rules, statuses=rules.statuses.model_copy(update={"states": named}))
+    assert decided(order(stages=[stage()]), own, vanished={"W1"}).iloc[0]["status"] == "withdrawn"
+
+
 @pytest.mark.parametrize(
     ("code", "status", "is_valid"),
     [

@@ -14,8 +14,8 @@ from bc_ometria.sandbox.apparel.lives import HOLD_CODES, RETURN_REASONS
 from bc_ometria.sandbox.running import RULES
 
 FILES = (
-    "attributes", "channels", "divisions", "ometria", "owners", "phones", "reasons", "statuses", "thresholds",
-    "warehouses",
+    "attributes", "channels", "divisions", "ometria", "owners", "phones", "reasons", "retention", "statuses",
+    "thresholds", "warehouses",
 )  # fmt: skip
 
 
@@ -140,6 +140,7 @@ _EITHER = "give either claim, or ignore with a reason"
         ("thresholds", "warn: {age_h: 24,", "warn: {age_h: 0,", "open_exceptions.warn.age_h", "greater than 0"),
         ("thresholds", "fail: 20}", "fail: 200}", "fill_rates.fail", "less than or equal to 100"),
         ("thresholds", "weeks: 4, ", "", "fill_rates.weeks", "is missing"),
+        ("retention", "unchanged_days: 1", "unchanged_days: 0", "unchanged_days", "greater than or equal to 1"),
         ("divisions", _IE, _IE.replace("{", f"{{channel: {'x' * 33}, "), "300.channel", "at most 32"),
         ("divisions", _IE, _IE.replace("EUR", "euro"), "300.currency", "[A-Z]{3}"),
         ("divisions", _IE, _IE.replace("store: ie, ", ""), "300.store", "is missing"),
@@ -310,6 +311,7 @@ def test_the_version_follows_what_can_change_a_record(folder: Path, name: str, o
         ("owners", "wait_min: 60", "wait_min: 30"),
         ("owners", _LATE, _LATE.replace("168", "24")),
         ("thresholds", "weeks: 4", "weeks: 6"),
+        ("retention", "failed_days: 14", "failed_days: 30"),
         ("owners", _TOTALS, _TOTALS.replace("Operations", "Ecommerce")),
         ("owners", "add up to different totals", "do not add up"),
         ("owners", "correct one of the two in Blue Cherry", "ask the warehouse"),

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import Engine, text
 
-from bc_ometria.automation.once import run_bulk_delivery, run_live_sync
+from bc_ometria.automation.once import run_bulk_delivery, run_catalogue_sync, run_live_sync
 from bc_ometria.definitions import build_defs
 from bc_ometria.rules import DEFAULT_FOLDER
 from bc_ometria.sandbox.changes import Delete, Value, Write
@@ -168,12 +168,14 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.definitions = build_defs()
+        self.catalogue_has_news = False
 
     # Blue Cherry
 
     def write(self, resource: str, *rows: Mapping[str, Value]) -> None:
         """Rows as Blue Cherry serves them from now on, stamped with its present."""
         self.sandbox.blue_cherry.apply(Write(resource, row) for row in rows)
+        self.catalogue_has_news |= resource in CATALOGUE
 
     def delete(self, resource: str, *pkeys: int) -> None:
         """Rows that Blue Cherry serves no longer."""
@@ -323,8 +325,15 @@ class Shop:
     # Dagster and the database
 
     def sync(self) -> dg.ExecuteInProcessResult:
-        """The live lane, once."""
+        """The live lane, once; before it the catalogue, if that was written."""
+        if self.catalogue_has_news:
+            self.sync_catalogue()
         return run_live_sync(self.definitions, self.instance)
+
+    def sync_catalogue(self) -> dg.ExecuteInProcessResult:
+        """The catalogue, once."""
+        self.catalogue_has_news = False
+        return run_catalogue_sync(self.definitions, self.instance)
 
     def drain(self) -> dg.ExecuteInProcessResult:
         """What waits in the outbox, bulk too, once."""

@@ -33,7 +33,7 @@ def audit_orders(
 ) -> Account:
     """Hold every order number that Blue Cherry serves against the order of that id.
 
-    ``deleted`` are orders that Blue Cherry has dropped without a trace; they are counted apart.
+    ``deleted`` are orders that Blue Cherry has dropped without a trace; in Ometria they may count as revenue no more.
     """
     account = Account()
     rules = {name: _yaml(name, environment) for name in ("statuses", "reasons", "divisions", "warehouses", "channels")}
@@ -62,9 +62,13 @@ def audit_orders(
             account.differing.append(f"order {number}: {', '.join(wrong)}")
         else:
             account.equal += 1
-    only_there = set(orders) - numbers
-    account.vanished = len(only_there & deleted)
-    account.unaccounted += [f"order {number} is in Ometria only" for number in sorted(only_there - deleted)]
+    for number in sorted(set(orders) - numbers):
+        if number not in deleted:
+            account.unaccounted.append(f"order {number} is in Ometria only")
+        elif orders[number]["is_valid"]:
+            account.differing.append(f"order {number} was deleted in Blue Cherry, and counts as revenue in Ometria")
+        else:
+            account.vanished += 1
     return account
 
 
