@@ -34,8 +34,11 @@ Pair = tuple[Sent, dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class Proved:
-    """Outcome of reading back, records by type: ``repaired`` ones differed and go again, ``drifted`` ones differ
-    after their repair, ``again`` ones were lost on their way and go again, ``open`` ones Ometria has not shown yet. ``problems`` say what kept a look from seeing all."""
+    """Outcome of reading back, records by type.
+
+    ``repaired`` ones differed and go again, ``drifted`` ones differ after their repair, ``again`` ones were lost on
+    their way and go again, ``open`` ones Ometria has not shown yet. ``problems`` say what kept a look from seeing all.
+    """
 
     confirmed: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)

@@ -217,7 +217,7 @@ def test_two_deliveries_share_the_rate_and_no_record_is_sent_twice(out: Outgoing
 
     with ThreadPoolExecutor(2) as both:
         delivered = list(both.map(one, range(2)))
-    assert sum((each.pushed.accepted["order"] for each in delivered)) == 2_500
+    assert sum(each.pushed.accepted["order"] for each in delivered) == 2_500
     assert sorted(id for ids in pushed(out) for id in ids) == [f"{number:010}" for number in range(2_500)]
     assert out.states() == {"confirmed": 2_500}
 
