@@ -267,3 +267,12 @@ def test_no_event_is_risked_while_ometria_leaves_pushes_unanswered(out: Outgoing
     assert state(out.engine, "e1", "custom_event") == "wanted"
     out.stand_in.control.delete("/faults")
     assert deliver(out.engine, out.client, rules()).pushed.calls["custom_event"] == 1
+
+
+def test_a_delivery_ends_while_ometria_takes_nothing_and_the_next_goes_on(out: Outgoing) -> None:
+    """A live run that went on and on would read no change of Blue Cherry meanwhile."""
+    want(out, "order", *orders(10_000))
+    out.stand_in.arm("server_error", path="/push", calls=None)
+    done = deliver(out.engine, out.client, rules())
+    assert done.pushed.calls.total() <= 3 * 16
+    assert out.states() == {"wanted": 10_000}
