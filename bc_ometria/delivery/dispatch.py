@@ -28,6 +28,7 @@ _CONNECTIONS = 16  # Ometria takes some tenths of a second to answer; 8 calls a 
 _RELEASE_EVERY_S = 1.0  # events are released for the next minutes, not for the next call
 _RELEASE_SHARE = 20  # of the time between two releases at most one part is spent on them
 _PROBE_EVERY_S = 5.0
+_OUT_AFTER = 2 * _CONNECTIONS  # calls in a row that get nothing through
 _NO_WAIT_S = 0.02  # a turn that took longer to come says that the account is busy
 _POLL_S = 0.05
 _LONGEST_LOOK_WAIT_S = 30.0
@@ -102,6 +103,7 @@ class _Delivery:
         self._is_look_owed = True
         self._next_release = self._began if EVENT in self.record_types else inf  # the last step does that for all
         self._next_probe = self._began
+        self._unanswered = 0  # calls in a row that got nothing through
         self._terms = EventTerms(self._account.parents_wait_min, self._account.resend_unknown_events)
 
     @property
@@ -119,12 +121,17 @@ class _Delivery:
             under_way: set[Future[Any]] = {*self._calls, *([self._look] if self._look else [])}
             if under_way:
                 wait(under_way, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-            elif self._is_anything_due(self._lanes_by_time()):
+            elif not self._is_out and self._is_anything_due(self._lanes_by_time()):
                 time.sleep(_POLL_S)  # for others to fill the call, or for room in Ometria's queue
             elif self._is_all_proved_or_left():
                 return self.done
             else:
                 time.sleep(max(0.0, min(self._next_look, self._next_release) - time.monotonic()))
+
+    @property
+    def _is_out(self) -> bool:
+        """Whether Ometria takes nothing now: what is due is left to the next delivery, so that this one ends."""
+        return self._unanswered >= _OUT_AFTER
 
     def _begin_calls(self) -> bool:
         """Take turns and give them to what is most urgent; whether a call began."""
@@ -132,7 +139,7 @@ class _Delivery:
         lanes = self._lanes_by_time()
         if lanes != LIVE and not budget.bulk_may_go(self.engine, self._account.queue_reserve):
             lanes = LIVE
-        if not room or not self._is_anything_due(lanes):
+        if not room or self._is_out or not self._is_anything_due(lanes):
             return False
         record_types = self._types_that_may_go()
         asked_at = time.monotonic()
@@ -191,6 +198,10 @@ class _Delivery:
             over = wait(self._calls).done
         self._calls -= over
         failed = [error for call in over if (error := call.exception())]
+        for call in over:
+            if not call.exception():
+                is_answered = call.result().accepted or call.result().refused
+                self._unanswered = 0 if is_answered else self._unanswered + 1
         if over:
             pushed = sum((call.result() for call in over if not call.exception()), Pushed())
             self.done = replace(self.done, pushed=self.done.pushed + pushed)

@@ -34,8 +34,11 @@ Pair = tuple[Sent, dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class Proved:
-    """Outcome of reading back, records by type: ``repaired`` ones differed and go again, ``drifted`` ones differ
-    after their repair, ``again`` ones were lost on their way and go again, ``open`` ones Ometria has not shown yet. ``problems`` say what kept a look from seeing all."""
+    """Outcome of reading back, records by type.
+
+    ``repaired`` ones differed and go again, ``drifted`` ones differ after their repair, ``again`` ones were lost on
+    their way and go again, ``open`` ones Ometria has not shown yet. ``problems`` say what kept a look from seeing all.
+    """
 
     confirmed: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
@@ -69,7 +72,7 @@ class Proved:
 class Prover:
     """Compares what Ometria shows with what it accepted, one look after the other.
 
-    The first look goes back to the oldest unproved record; the next ones only to the beginning of the look before.
+    A look goes back to the oldest unproved record, but not beyond the beginning of the look before.
     A record that is missing or different ``account.read_back_until`` seconds after it was accepted has drifted: an
     exception with both values, and one repair.
     """
@@ -149,7 +152,8 @@ class Prover:
 
     def _listed(self, record_type: str, oldest: datetime) -> Iterator[dict[str, Any]]:
         """What Ometria stored since the look before, or since it accepted the oldest unproved record."""
-        return self._stored_since(record_type, self._seen_until.get(record_type, self._at_ometria(oldest)))
+        accepted = self._at_ometria(oldest)
+        return self._stored_since(record_type, max(self._seen_until.get(record_type, accepted), accepted))
 
     def _stored_since(self, record_type: str, since: datetime) -> Iterator[dict[str, Any]]:
         since -= _MARGIN if self.ometria.knows_ometria_time else _CLOCKS_APART
@@ -224,6 +228,8 @@ def _told(errors: Errors) -> frozenset[str]:
             "Ometria's errors ring has turned since it was last read: refusals may be lost. Contacts and orders are "
             "read back all the same; whether it refused events that it accepted meanwhile is not known."
         )
+    if errors.problem:
+        told.append(f"Ometria's errors ring could not be read, and is read again by itself: {errors.problem}")
     if errors.unnamed:
         told.append("Ometria refused records without naming them: the read back finds contacts and orders that miss.")
     return frozenset(told)

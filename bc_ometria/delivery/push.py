@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+import orjson
 from sqlalchemy import Engine
 
 from bc_ometria.delivery.budget import note_lost_push, note_reply
 from bc_ometria.delivery.late import hold_unknown_batch
 from bc_ometria.delivery.refusals import refuse
-from bc_ometria.ometria.client import OmetriaClient
+from bc_ometria.ometria.client import OmetriaClient, PushReply
 from bc_ometria.ometria.errors import AccessRefused, NotReceived, OmetriaError, OutcomeUnknown, PayloadRefused
+from bc_ometria.ometria.personal import without_personal
 from bc_ometria.store import outbox
 from bc_ometria.store.lanes import LIVE
 from bc_ometria.store.order_events import RECORD_TYPE as EVENT
@@ -74,7 +76,9 @@ class Push:
         records, number = [record for record, _ in done.suspects], Counter({record_type: len(done.suspects)})
         if _is_of_the_account(done):
             outbox.give_back(self.engine, record_type, records, arrived=False)
-            problem = f"{done.suspects[0][1]} It refuses every record alike, so none is held; all go again later."
+            record, words = done.suspects[0]
+            told = without_personal(words, orjson.loads(record.payload))
+            problem = f"{told} It refuses every record alike, so none is held; all go again later."
             return replace(done, suspects=(), put_back=done.put_back + number, problems=done.problems | {problem})
         outbox.acknowledge(self.engine, record_type, records, "")
         for record, words in done.suspects:
@@ -104,14 +108,13 @@ class Push:
             outbox.give_back(self.engine, record_type, records, arrived=True)
             return self._put_back(record_type, records, error)
         note_reply(self.engine, reply.queue_limit, reply.queue_remaining)
-        if not reply.rejected or record_type == EVENT:
-            outbox.acknowledge(self.engine, record_type, records, reply.request_id)
-            return self._accepted(record_type, records, reply.rejected)
-        if reply.rejected < len(records):
+        if 0 < reply.rejected < len(records) and record_type != EVENT:
             # Which records it means is not documented. To send the others twice changes nothing in Ometria.
             return Pushed(calls=made) + self._halves(record_type, records, start_by)
         outbox.acknowledge(self.engine, record_type, records, reply.request_id)
-        return self._refused(record_type, records, reply.request_id)
+        if reply.rejected >= len(records):
+            return self._refused(record_type, records, reply.request_id)
+        return self._accepted(record_type, records, reply)
 
     def _halves(self, record_type: str, records: Sequence[Claimed], start_by: float) -> Pushed:
         """Find the records for which Ometria refuses a call, so that their neighbours go."""
@@ -122,13 +125,16 @@ class Push:
             return done + Pushed(put_back=Counter({record_type: len(records) - middle}))
         return done + self._push(record_type, records[middle:], start_by)
 
-    def _accepted(self, record_type: str, records: Sequence[Claimed], rejected: int) -> Pushed:
-        problem = f"Ometria counted {rejected} of the {len(records)} events of a call as rejected without naming them"
+    def _accepted(self, record_type: str, records: Sequence[Claimed], reply: PushReply) -> Pushed:
+        problem = (
+            f"Ometria counted {reply.rejected} of the {len(records)} events of the call {reply.request_id} as rejected "
+            "without naming them. They are not told again; ask Ometria's support about that request."
+        )
         now = datetime.now(UTC)
         return Pushed(
             accepted=Counter({record_type: len(records)}),
             calls=Counter({record_type: 1}),
-            problems=frozenset({problem} if rejected else ()),
+            problems=frozenset({problem} if reply.rejected else ()),
             waited_s=tuple((now - record.queued_at).total_seconds() for record in records if record.lane in LIVE),
         )
 

@@ -35,11 +35,13 @@ class Errors:
 
     ``held``: records held, by type. ``unnamed``: entries that name no record and came since the last reading, of
     whichever sender. ``wrapped``: none of the entries read last is left, so that others may have come and gone.
+    ``problem``: why it could not be read.
     """
 
     held: Counter[str] = field(default_factory=Counter)
     unnamed: int = 0
     wrapped: bool = False
+    problem: str = field(default="", compare=False)
 
 
 class _Sent(NamedTuple):
@@ -69,8 +71,8 @@ def read_errors(engine: Engine, ometria: OmetriaClient) -> Errors:
         ring = ometria.errors()
     except AccessRefused:
         raise
-    except OmetriaError:
-        return Errors()
+    except OmetriaError as unread:
+        return Errors(problem=str(unread))
     marks = [_mark(error) for error in ring]
     known = range(len(ring)) if before is None else still_there(before.split(), marks)
     sent = _last_sent(engine, ring)

@@ -127,8 +127,8 @@ class OmetriaClient:
                 limit, remaining = (_count(headers.get(f"X-QueueSize-{name}", "")) for name in ("Limit", "Remaining"))
                 return PushReply(request_id, accepted, rejected, limit, remaining)
         raise OutcomeUnknown(
-            "Ometria answered a push with JSON that is no push reply: the records may have been received; "
-            "push the same ids again. If it stays, look at OMETRIA_BASE_URL."
+            "Ometria answered a push with JSON that is no push reply: the records may have been received. Contacts "
+            "and orders go again by themselves under the same ids. If it stays, look at OMETRIA_BASE_URL."
         )
 
     def errors(self) -> list[RecordError]:

@@ -35,8 +35,9 @@ _DOUBLINGS = 7
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 _LOST: dict[Kind, str] = {
-    "push": "The records may or may not have been received: push the same ids again.",
-    "other": "Nothing was read: ask again.",
+    "push": "The records may or may not have been received. Contacts and orders go again by themselves under the same "
+    "ids, which changes nothing that is there.",
+    "other": "Nothing was read; it is asked again by itself.",
 }
 
 

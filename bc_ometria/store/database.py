@@ -18,10 +18,18 @@ from bc_ometria.store.schema import SCHEMA
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
+_CONNECTIONS = 20
+"""Kept once they were needed: each of delivery's threads has one now and then, and to open one is dear."""
+
+
 def connect(url: str) -> Engine:
     """An engine for ``postgresql://…``; nothing is opened until it is used. Its errors quote no row."""
     return create_engine(
-        url, pool_pre_ping=True, hide_parameters=True, connect_args={"cursor_factory": _DiscreetCursor}
+        url,
+        pool_size=_CONNECTIONS,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        connect_args={"cursor_factory": _DiscreetCursor},
     )
 
 

@@ -103,8 +103,9 @@ def waiting(connection: Connection, parents_wait_min: float) -> pd.DataFrame:
 
     Columns: ``record_id``, ``event_type``, ``happened_at`` and ``enters_until`` (with offset); ``next_attempt``,
     missing while the event is not released; ``is_tried``: it is under way, or was and goes again; ``waits_for``:
-    ``order``, ``contact`` or ``earlier event``, blank where no parent keeps it; ``note``: what is to be remembered of
-    one that goes although Ometria does not show its parents; ``noted``: what is remembered of it now.
+    ``order``, ``held order``, ``contact``, ``held contact`` or ``earlier event``, blank where no parent keeps it;
+    ``note``: what is to be remembered of one that goes although Ometria does not show its parents; ``noted``: what is
+    remembered of it now.
     """
     columns = ["record_id", "event_type", "happened_at", "enters_until", "next_attempt", "is_tried"]
     columns += ["waits_for", "note", "noted"]
@@ -114,7 +115,9 @@ def waiting(connection: Connection, parents_wait_min: float) -> pd.DataFrame:
             SELECT o.record_id, e.event_type, e.happened_at, e.enters_until, nullif(o.next_attempt, 'infinity'),
                 o.attempts > 0 OR o.in_flight_version IS NOT NULL,
                 CASE
+                    WHEN p.state = 'held' THEN 'held order'
                     WHEN {is_there("p")} IS NOT TRUE THEN 'order'
+                    WHEN c.state = 'held' THEN 'held contact'
                     WHEN e.customer <> '' AND {is_there("c")} IS NOT TRUE THEN 'contact'
                     WHEN row_number() OVER (PARTITION BY e.ord_num ORDER BY e.at) > 1 THEN 'earlier event'
                     ELSE ''

@@ -466,7 +466,8 @@ _OUTCOMES: dict[Outcome, str] = {
 def settle(connection: Connection, record_type: str, records: Sequence[Sent], outcome: Outcome) -> dict[str, str]:
     """Write the outcome of reading back for the versions that were compared; the new state of each record.
 
-    ``again`` sends a record of which nobody knew whether it was. ``repair`` sends a record again once, in the lane of repairs; where it was repaired before it ends as ``drift``.
+    ``again`` sends a record of which nobody knew whether it was sent. ``repair`` sends one again once, in the lane of
+    repairs; where it was repaired before it ends as ``drift``.
     """
     rows = connection.execute(
         text(

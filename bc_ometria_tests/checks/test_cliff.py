@@ -113,20 +113,20 @@ def test_it_says_what_the_events_wait_for_and_where_to_look(engine: Engine) -> N
     result = check(engine)
     assert result.description == (
         "2 events have used half of the time to start a journey, 2 a quarter of it. "
-        "They wait for: 2 × order not confirmed, 1 × contact not confirmed, 1 × reply."
+        "They wait for: 2 × order not confirmed, 1 × contact held, 1 × reply."
     )
     waits = {row["waits for"]: (row["events"], row["oldest"]) for row in rows(result, "waits_for")}
     assert waits == {
         "order not confirmed": (2, "1 h"),
-        "contact not confirmed": (1, "2 h"),
+        "contact held": (1, "2 h"),
         "reply": (1, "2 h"),
         "call": (1, "10 min"),
     }
     assert [row["first look"] for row in rows(result, "waits_for")] == [FIRST_LOOKS[reason] for reason in
-        ("reply", "contact not confirmed", "order not confirmed", "call")]  # fmt: skip
+        ("reply", "contact held", "order not confirmed", "call")]  # fmt: skip
     first = rows(result, "quarters")[0]
     assert (first["event type"], first["time used"], first["oldest"]) == ("order_dispatched", "half", "2 h")
-    assert first["waits for"] in ("1 × reply, 1 × contact not confirmed", "1 × contact not confirmed, 1 × reply")
+    assert first["waits for"] in ("1 × reply, 1 × contact held", "1 × contact held, 1 × reply")
     assert "00000042" not in str(result.metadata)
 
 
@@ -183,3 +183,14 @@ def test_the_check_only_looks(engine: Engine) -> None:
         assert connection.execute(
             text("SELECT next_attempt = 'infinity' FROM bc_ometria.outbox WHERE record_id = 'e1'")
         ).scalar_one()
+
+
+def test_what_a_held_record_keeps_back_warns_and_does_not_fail(engine: Engine) -> None:
+    """P15: a contact without an address may stay held for good; a check that is red for good is read by nobody."""
+    record(engine, "order", "W1", "confirmed")
+    record(engine, "contact", "00000042", "held")
+    event(engine, "e1", customer="00000042", minutes=230)
+    result = check(engine)
+    assert (result.passed, result.severity) == (False, dg.AssetCheckSeverity.WARN)
+    event(engine, "e2", order="W2", minutes=230)
+    assert check(engine).severity == dg.AssetCheckSeverity.ERROR

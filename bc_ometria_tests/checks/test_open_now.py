@@ -93,6 +93,9 @@ def test_each_check_shows_its_own_matters_and_all_of_them_turn_green_when_these_
     assert {check.description for check in mended.values()} <= {
         "Nothing is open.",
         "Nothing is held.",
+        "No event waits.",
+        "No lane is paused.",
+        "The guard has stopped nothing.",
         "No fill rate fell.",
     }
     assert {check.metadata["waiting"].value for check in mended.values() if "waiting" in check.metadata} == {0}
@@ -141,13 +144,14 @@ def test_what_ometria_refused_is_shown_with_its_words_until_a_new_version_is_con
 
 
 def test_what_reads_differently_in_ometria_is_shown_with_the_fields(shop: Shop) -> None:
-    """P7: sent, accepted, and something else is there; after the patience of the rules it is drift."""
+    """P7: sent, accepted, and something else is there; after the patience of the rules, and one repair, it is drift.
+    The errors ring of this account names no record."""
     shop.rules_folder.joinpath("ometria.yaml").write_text(
         (shop.rules_folder / "ometria.yaml").read_text().replace("read_back_until: 900", "read_back_until: 0.01")
     )
-    shop.sandbox.account.faults.arm(Fault(kind="rejected", count=1))
+    shop.sandbox.account.faults.arm(Fault(kind="reject_ids", ids=frozenset({"0000001001"}), calls=None))
     shop.order("0000001001")
     result = shop.sync()
     assert shop.states() == {"0000001001": "drift"}
     (row,) = table(evaluations(result)["delivery/orders:ometria_has_what_was_sent"], "codes")
-    assert (row["code"], row["detail"], row["owner"]) == ("drift", "missing", "Ecommerce")
+    assert (row["code"], row["detail"], row["owner"]) == ("drift", "missing in Ometria", "Ecommerce")

@@ -15,8 +15,8 @@ from bc_ometria.delivery.budget import (
     _Turn,
     bulk_may_go,
     clear_refusal,
-    note_reply,
     note_refusal,
+    note_reply,
     refusal,
 )
 from bc_ometria.ometria.budget import AHEAD, MARGIN, Limits

@@ -217,7 +217,7 @@ def test_two_deliveries_share_the_rate_and_no_record_is_sent_twice(out: Outgoing
 
     with ThreadPoolExecutor(2) as both:
         delivered = list(both.map(one, range(2)))
-    assert sum((each.pushed.accepted["order"] for each in delivered)) == 2_500
+    assert sum(each.pushed.accepted["order"] for each in delivered) == 2_500
     assert sorted(id for ids in pushed(out) for id in ids) == [f"{number:010}" for number in range(2_500)]
     assert out.states() == {"confirmed": 2_500}
 
@@ -267,3 +267,12 @@ def test_no_event_is_risked_while_ometria_leaves_pushes_unanswered(out: Outgoing
     assert state(out.engine, "e1", "custom_event") == "wanted"
     out.stand_in.control.delete("/faults")
     assert deliver(out.engine, out.client, rules()).pushed.calls["custom_event"] == 1
+
+
+def test_a_delivery_ends_while_ometria_takes_nothing_and_the_next_goes_on(out: Outgoing) -> None:
+    """A live run that went on and on would read no change of Blue Cherry meanwhile."""
+    want(out, "order", *orders(10_000))
+    out.stand_in.arm("server_error", path="/push", calls=None)
+    done = deliver(out.engine, out.client, rules())
+    assert done.pushed.calls.total() <= 3 * 16
+    assert out.states() == {"wanted": 10_000}

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from starlette.responses import JSONResponse
 
 from bc_ometria.delivery.proof import Prover

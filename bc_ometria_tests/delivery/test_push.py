@@ -134,7 +134,7 @@ def test_an_answer_that_is_lost_is_not_taken_for_one(out: Outgoing, fault: dict[
     out.stand_in.arm(**fault, calls=2)
     pushed = out.push()
     assert (pushed.accepted, pushed.put_back) == (0, 150)
-    assert "push the same ids again" in pushed.problem
+    assert "under the same ids" in pushed.problem
     there = {each["id"]: each.get("status") for each in out.stand_in.state("orders")}
     assert set(there.values()) == ({"returned"} if received else {None})
     # Which version Ometria has is not known: back to the first is not taken for confirmed.
@@ -231,6 +231,17 @@ def test_a_call_whose_turn_comes_after_its_lease_is_not_made(engine: Engine, mon
     assert scripted.heard == []
     assert (pushed.put_back, pushed.refused) == (2, 0)
     assert column(engine, "leased_until IS NULL AND state = 'wanted'")
+
+
+def test_events_of_a_call_that_was_counted_as_rejected_whole_are_held(out: Outgoing) -> None:
+    """P7: accepted would be an illusion. Of some of a call it cannot be told which, and the run says so."""
+    for number in (1, 2):
+        tell(out.engine, event(f"e{number}", number=f"W{number}"), number=f"W{number}")
+        confirm(out.engine, "order", f"W{number}")
+    out.record_type = EVENT
+    out.stand_in.arm("rejected", count=2)
+    assert out.push().refused == 2
+    assert out.state("e1") == out.state("e2") == "held: rejected"
 
 
 def test_an_account_that_refuses_every_record_holds_none(engine: Engine) -> None:

@@ -136,7 +136,7 @@ def test_json_that_is_no_push_reply_leaves_the_outcome_unknown(reply: Any) -> No
     with answering(JSONResponse(reply, 202)) as ometria:
         error = failure(lambda: ometria.client.push("order", [ORDER]))
     assert isinstance(error, OutcomeUnknown)
-    assert "push the same ids again" in str(error)
+    assert "under the same ids" in str(error)
 
 
 def test_what_a_caller_may_do_next_follows_from_the_kind_of_error() -> None:

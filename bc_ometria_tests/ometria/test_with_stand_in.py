@@ -129,7 +129,7 @@ def test_a_lost_answer_leaves_the_outcome_unknown_and_the_same_ids_go_again(
     ometria: Ometria, fault: Fault, received: bool
 ) -> None:
     ometria.account.faults.arm(fault)
-    with pytest.raises(OutcomeUnknown, match="push the same ids again"):
+    with pytest.raises(OutcomeUnknown, match="under the same ids"):
         ometria.client.push("order", [order("1")])
     assert (ometria.client.order("1") is not None) is received
     ometria.client.push("order", [order("1")])

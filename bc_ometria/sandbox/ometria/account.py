@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
+from itertools import count
 from typing import Any
 
 from bc_ometria.sandbox.clock import Clock
@@ -61,6 +62,7 @@ class Account:
             self.contacts = self.contents.contacts
             self.events = self.contents.events
             self.errors: deque[RecordError] = deque(maxlen=ERRORS_RING)
+            self._error_numbers = count()
             self.deletions: dict[str, Job] = {}
             self.merges: dict[str, Job] = {}
             self.pushes: deque[Push] = deque(maxlen=PUSH_LOG)
@@ -144,14 +146,17 @@ class Account:
             problem = found or self.contents.apply(record, body, at, self.settings)
             if problem:
                 self.counts.refused += 1
-                self.errors.append(RecordError(request_id, record, problem, at))
+                self._note_error(request_id, record, problem, at)
             else:
                 self.counts.stored[record["@type"]] += 1
 
-    def _flood(self, count: int, at: float) -> None:
-        for number in range(count):
+    def _flood(self, errors: int, at: float) -> None:
+        for number in range(errors):
             record = {"@type": "product", "id": f"another-source-{number}", "price": "free"}
-            self.errors.append(RecordError("another-source", record, Problem("/price", "must be a number"), at))
+            self._note_error("another-source", record, Problem("/price", "must be a number"), at)
+
+    def _note_error(self, request_id: str, record: Any, problem: Problem, at: float) -> None:
+        self.errors.append(RecordError(next(self._error_numbers), request_id, record, problem, at))
 
     def unsubscribe(self, email: str, channel: Channel = "email", source: str = "preference_centre") -> None:
         """A person opts out at Ometria, now."""

@@ -78,9 +78,7 @@ class Api:
         shape = self._account.settings.error_shape
         newest_first = reversed(self._account.errors)
         if shape == "mixed":
-            shown = [
-                error.shown("observed" if number % 2 else "documented") for number, error in enumerate(newest_first)
-            ]
+            shown = [error.shown("observed" if error.number % 2 else "documented") for error in newest_first]
         else:
             shown = [error.shown(shape) for error in newest_first]
         return json_reply(shown)

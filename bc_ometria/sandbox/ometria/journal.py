@@ -28,8 +28,9 @@ class Version(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordError:
-    """One element of the errors ring."""
+    """One element of the errors ring, the ``number``-th that came to it."""
 
+    number: int
     request_id: str
     record: Any
     problem: Problem
