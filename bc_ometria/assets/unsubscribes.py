@@ -7,8 +7,9 @@ from typing import Any
 import dagster as dg
 from sqlalchemy import Engine
 
+from bc_ometria.delivery.budget import note_refusal
 from bc_ometria.ometria.client import OmetriaClient
-from bc_ometria.ometria.errors import OmetriaError, OutcomeUnknown
+from bc_ometria.ometria.errors import AccessRefused, OmetriaError, OutcomeUnknown
 from bc_ometria.resources import Ometria, Scope, Store, Tenant
 from bc_ometria.store import sales, unsubscribes
 from bc_ometria.store.unsubscribes import CHANNELS, Unsubscribe
@@ -66,6 +67,9 @@ def ometria_unsubscribes(
     try:
         with ometria.client(tenant.rules, engine) as client:
             found = read_unsubscribes(engine, client)
+    except AccessRefused as error:
+        note_refusal(engine, str(error))  # the sensors start nothing for a while
+        raise
     except OmetriaError as error:
         if not scope.only_new:
             raise

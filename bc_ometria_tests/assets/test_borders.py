@@ -55,6 +55,8 @@ def test_a_resource_that_fails_stops_its_orders_but_not_the_other_resources(open
         "blue_cherry/order_stages",
         "blue_cherry/shipments",
         "blue_cherry/returns",
+        "blue_cherry/refreshed",
+        "ometria/unsubscribes",
         "ometria/contacts",
         "delivery/contacts",
     }
@@ -71,7 +73,7 @@ def test_a_resource_that_fails_stops_its_orders_but_not_the_other_resources(open
             {"blue_cherry__customers", "blue_cherry__orders", "blue_cherry__returns"},
             ["Blue Cherry refused the key", "401", "the key is invalid", "BLUE_CHERRY_API_KEY"],
         ),
-        ("OMETRIA_API_KEY", {"delivery__contacts"}, ["Ometria refused the API key", "403", "OMETRIA_API_KEY"]),
+        ("OMETRIA_API_KEY", {"ometria__unsubscribes"}, ["Ometria refused the API key", "403", "OMETRIA_API_KEY"]),
     ],
 )
 def test_a_wrong_key_names_the_system_that_refused_it(
