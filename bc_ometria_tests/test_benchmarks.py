@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
@@ -15,10 +16,12 @@ from sqlalchemy import Engine, text
 
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.rules import Rules
-from benchmarks import delivery, ingest, mapping, orders, stand_ins
+from benchmarks import backlog, delivery, drain, ingest, mapping, orders, product, stand_ins
 from benchmarks.speed import Speed, measure
 
 ORDERS = 60
+RECORDS = 1_300
+"""In a drain: 13 calls, of which five wait for the next second."""
 PROJECT = Path(__file__).resolve().parents[1]
 
 
@@ -95,6 +98,48 @@ def test_the_way_in_and_out_is_measured_with_every_order_there(
     assert delivery.raw_push(engine, ometria, 2).unit == "records"
 
 
+def test_a_drain_at_the_limit_gives_every_figure(engine: Engine) -> None:
+    with stand_ins.limited_ometria() as ometria:
+        measured = drain.at_the_limit(engine, ometria, RECORDS)
+        counts = httpx.get(f"{ometria}/_control/counts").json()
+    states = "SELECT lane, state, count(*) FROM bc_ometria.outbox GROUP BY 1, 2 ORDER BY 1"
+    assert _all(engine, states) == [("history", "confirmed", RECORDS), ("live", "confirmed", measured.live_orders)]
+    assert measured.live_orders >= 1
+    accepted = RECORDS + measured.live_orders
+    assert measured.delivery.accepted == counts["records"]["contact"] + counts["records"]["order"] == accepted
+    assert measured.batch_fill == pytest.approx(accepted / counts["pushes"] / 100)
+    assert 0 < measured.budget_used < 2  # the first calls of a short drain need not wait
+    assert 0 < measured.live_p50_s <= measured.live_p95_s <= measured.delivery.seconds
+    assert 0 <= measured.proved <= 1
+    assert measured.noop_calls == 0
+    assert 20 < measured.delivery.peak_rss_mb < 2_000
+
+
+def test_drains_at_no_limit_are_measured_in_processes_of_their_own(engine: Engine, ometria: str) -> None:
+    measured = drain.at_no_limit(engine, ometria, 400, 900)
+    assert (measured.small.accepted, measured.large.accepted) == (400, 900)
+    assert measured.growth == pytest.approx(1, abs=0.5)
+    assert (measured.speed.unit, measured.raw_push.unit) == ("records", "records")
+    assert 0 < measured.speed.best < 900 / 0.01
+    assert httpx.get(f"{ometria}/_control/counts").json()["stored"] == {"contact": 450, "order": 450}
+
+
+def test_a_delivery_whose_records_do_not_get_through_is_no_result(engine: Engine) -> None:
+    backlog.fill(engine, 100)
+    with pytest.raises(RuntimeError, match="not every record got through"):
+        product.push_at_no_limit(engine, "http://127.0.0.1:9", 100)
+    with pytest.raises(RuntimeError, match=r"the delivery failed: .*not every record got through"):
+        product.push(engine, "http://127.0.0.1:9", 100)
+
+
+def test_trade_without_a_delivery_is_no_result(engine: Engine) -> None:
+    backlog.fill(engine, 1)
+    is_over = Event()
+    is_over.set()
+    with pytest.raises(RuntimeError, match="ended before"):
+        backlog.trade(engine, is_over)
+
+
 def test_orders_that_do_not_arrive_are_no_result(
     engine: Engine, blue_cherry: str, rules: Rules, profile: TenantProfile
 ) -> None:
@@ -112,11 +157,12 @@ def test_a_stand_in_ends_with_its_block() -> None:
 def test_the_command_writes_its_figures_and_leaves_nothing_behind(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--orders", str(ORDERS), "--repetitions", "1"]
+    command += ["--drain", str(RECORDS), "--large-drain", str(2 * RECORDS)]
     # Not in the folder of the test: the path of PostgreSQL's socket may have some hundred characters.
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
         done = subprocess.run(
-            [*command, "--json", str(written)], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=120,
+            [*command, "--json", str(written)], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=300,
             env={**environment, "TMPDIR": folder},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
@@ -125,9 +171,16 @@ def test_the_command_writes_its_figures_and_leaves_nothing_behind(tmp_path: Path
     assert set(figures) == {
         "mapping_orders_per_s", "ingest_orders_per_s", "delivery_records_per_s",
         "raw_http_records_per_s", "raw_copy_rows_per_s", "peak_rss_mb",
+        "budget_used_share", "mean_batch_fill", "live_p50_s", "live_p95_s", "noop_calls", "drain_proved_share",
+        "drain_1m_records_per_s", "drain_1m_peak_rss_mb",
     }  # fmt: skip
+    assert figures.pop("noop_calls") == 0
     assert all(isinstance(value, float) and value > 0 for value in figures.values())
-    for words in ("mapping", "Blue Cherry → outbox", "outbox → Ometria", "raw limit", "Peak memory", "7 rows"):
+    assert max(figures["mean_batch_fill"], figures["drain_proved_share"]) <= 1
+    for words in (
+        "mapping", "Blue Cherry → outbox", "outbox → Ometria", "raw limit", "Peak memory", "7 rows",
+        "Ometria's rate of pushes", "95th percentile", "nothing to do", f"{2 * RECORDS:,} records at no limit",
+    ):  # fmt: skip
         assert words in done.stdout
 
 

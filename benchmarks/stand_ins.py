@@ -28,6 +28,13 @@ def ometria() -> Iterator[str]:
 
 
 @contextmanager
+def limited_ometria() -> Iterator[str]:
+    """The address of an Ometria with the rates of an account."""
+    with _process("limited-ometria") as url:
+        yield url
+
+
+@contextmanager
 def _process(*arguments: str) -> Iterator[str]:
     """Runs this module; what it serves ends with its standard input, so it cannot outlive this process."""
     command = [sys.executable, "-m", "benchmarks.stand_ins", *arguments]
@@ -56,7 +63,9 @@ def _serve(name: str, *arguments: str) -> None:
             database.apply(changes(orders))
             app = blue_cherry.create_app(database, tenant=TENANT, environment=ENVIRONMENT, api_keys=[KEY])
         else:
-            settings = ometria.Settings(api_key=KEY, limits=False, queue_limit=10_000_000)
+            settings = ometria.Settings(api_key=KEY)
+            if name == "ometria":
+                settings = settings.changed({"limits": False, "queue_limit": 10_000_000})
             app = ometria.create_app(ometria.Account(Clock(), settings))  # type: ignore[assignment]
         server = opened.enter_context(Server(app))
         sys.stdout.write(f"{server.url}\n")

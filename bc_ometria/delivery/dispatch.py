@@ -136,12 +136,13 @@ class _Delivery:
     def _begin_calls(self) -> bool:
         """Take turns and give them to what is most urgent; whether a call began."""
         room = _CONNECTIONS - len(self._calls)
-        lanes = self._lanes_by_time()
+        if not room or self._is_out:
+            return False
+        lanes, record_types = self._lanes_by_time(), self._types_that_may_go()
         if lanes != LIVE and not budget.bulk_may_go(self.engine, self._account.queue_reserve):
             lanes = LIVE
-        if not room or self._is_out or not self._is_anything_due(lanes):
+        if not outbox.is_any_due(self.engine, lanes, record_types, self._terms):
             return False
-        record_types = self._types_that_may_go()
         asked_at = time.monotonic()
         turns = self.ometria.budget.acquire("push", up_to=room)
         is_busy = time.monotonic() - asked_at > _NO_WAIT_S

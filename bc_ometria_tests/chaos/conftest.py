@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def own_postgres(tmp_path_factory: pytest.TempPathFactory) -> "Postgres":
+    """A server that the scenarios may kill."""
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     from bc_ometria_tests.chaos.postgres import Postgres
 

@@ -79,7 +79,11 @@ def acknowledges_without_version() -> None:
 
 def claims_without_lease() -> None:
     """A record that another process is sending may be claimed all the same."""
-    _rewrite(("AND (o.leased_until IS NULL OR o.leased_until < now())", ""), ("FOR UPDATE OF o SKIP LOCKED", ""))
+    _rewrite(
+        ("AND (o.leased_until IS NULL OR o.leased_until < now())", ""),
+        ("FOR UPDATE OF o SKIP LOCKED", ""),
+        ("ELSE o.in_flight_version IS DISTINCT FROM o.wanted_version", "ELSE true"),
+    )
 
 
 def sends_events_again() -> None:
@@ -96,22 +100,24 @@ def makes_event_ids_anew() -> None:
     event_payloads.event_id = lambda order, event_type, key="": event_id(order, event_type, f"{key} {next(made)}")
 
 
-def forgets_acknowledgements() -> None:
-    """What Ometria took is not written down."""
-    outbox.acknowledge = lambda *_: None
+def sends_again_without_a_look() -> None:
+    """What a dead process may have sent goes again, whether Ometria has it or not."""
+    outbox.take_for_sent = lambda *_: 0
+    _rewrite(("ELSE o.in_flight_version IS DISTINCT FROM o.wanted_version", "ELSE true"))
 
 
 def acknowledges_what_was_not_sent() -> None:
     """One call that went well counts for everything that waits."""
     acknowledge = outbox.acknowledge
 
-    def generous(engine: Engine, *args: Any, **options: Any) -> None:
+    def generous(engine: Engine, record_type: str, records: Any, request_id: str) -> None:
         with engine.begin() as connection:
             connection.exec_driver_sql(
-                "UPDATE bc_ometria.outbox SET state = 'sent', sent_version = wanted_version, accepted_at = now() "
-                "WHERE state = 'wanted'"
+                "UPDATE bc_ometria.outbox SET state = 'sent', sent_version = wanted_version, accepted_at = now(), "
+                "request_id = %s WHERE state = 'wanted'",
+                (request_id,),
             )
-        acknowledge(engine, *args, **options)
+        acknowledge(engine, record_type, records, request_id)
 
     outbox.acknowledge = generous
 

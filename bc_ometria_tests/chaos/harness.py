@@ -47,7 +47,7 @@ SERVED = {
 SHOWN = ("exceptions", "exception_codes", "blue_cherry_held_rows", "lane_stops", "ometria_account", "extracts")
 """The project's tables whose contents reach people."""
 
-_UNDISTURBED: dict[int, set[str]] = {}
+_UNDISTURBED: dict[int, set[str]] = {}  # the ids that an empty store makes, by Blue Cherry's rows
 
 # Victims are forked from one process that has imported Dagster: each start then takes a tenth of a second, not four.
 _processes = multiprocessing.get_context("forkserver")

@@ -1,4 +1,4 @@
-"""Planted defects in what the project makes of Ometria's answers: each puts a wrong function in the place of a right one.
+"""Planted defects in what the project makes of Ometria's answers: each puts a wrong function in place of a right one.
 
 They run in a victim before its work begins. ``impatient`` is none: it only saves the tests from waiting.
 """

@@ -31,8 +31,8 @@ Words = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Trouble:
-    """Faults of Ometria, what people must be told of them, and a defect under which a truth does not hold. The first
-    call with events meets ``of_events``, and the others these ``faults``."""
+    """Faults of Ometria, what people must be told of them, and a defect under which a truth does not hold. A call with
+    events meets ``of_events``, all the others these ``faults``."""
 
     faults: tuple[Fault, ...]
     of_events: Fault
@@ -51,7 +51,7 @@ def pushes(kind: Any, every: int, **fields: Any) -> Fault:
     return Fault(kind=kind, every=every, calls=None, method="POST", path="/push", **fields)
 
 
-_AGAIN = "push the same ids again"
+_AGAIN = "under the same ids"
 _HELD = "Events are not told twice: they are held"
 
 TROUBLES = {
@@ -64,7 +64,7 @@ TROUBLES = {
         ),
         push("server_error", after=True, status=500),
         (
-            (r"too many calls.*\(429\)", "Nothing was received; .* pause for 1 s", "If it stays, lower the limits"),
+            (r"too many calls.*\(429\)", "Nothing was received; .* again by itself", "If it stays, lower the limits"),
             (r"an error of its own \(503\)", _AGAIN, ""),
             (r"an error of its own \(500\)", _HELD, ""),
         ),
@@ -106,7 +106,7 @@ SHORT = ("429 and 5xx",)
 @pytest.mark.parametrize("name", TROUBLES if LONG else SHORT)
 def test_trouble(chaos: Chaos, name: str) -> None:
     a_trouble(chaos, TROUBLES[name].faults, TROUBLES[name].of_events)
-    assert untold(chaos, TROUBLES[name].told) == []
+    assert untold(chaos, TROUBLES[name].told) == [], told(chaos)
     assert chaos.violations() == {}
 
 
@@ -123,16 +123,16 @@ def a_trouble(chaos: Chaos, faults: Sequence[Fault], of_events: Fault, defect: D
     chaos.open_shop(*((1500, 1500) if LONG else (130, 130)))
     for fault in faults:
         account.faults.arm(fault)
+    chaos.run(defect=defect)
+    account.faults.clear()
+    chaos.trade()
+    chaos.end_waits()
     victim = chaos.start(pause_at=At("before_call", record_type="custom_event"), defect=defect)
     victim.wait_until_paused()
-    account.faults.clear()
     for fault in (of_events, *faults):
         account.faults.arm(fault)
     victim.go_on()
     victim.end()
-    chaos.trade()
-    chaos.end_waits()
-    chaos.run(defect=defect)
     met = account.counts.faults
     chaos.tell(f"{account.counts.calls['POST /v2/push']} pushes, of which met {dict(met)}")
     assert met.keys() == {fault.kind for fault in faults}
@@ -223,8 +223,6 @@ def test_a_key_that_is_revoked_in_mid_run(chaos: Chaos) -> None:
 
 def test_a_revoked_key_under_a_defect(chaos: Chaos) -> None:
     a_revoked_key(chaos, defects.takes_a_403_for_a_refusal_of_the_records)
-    chaos.shop.sandbox.account.faults.clear()
-    chaos.until_quiet(defect=defects.takes_a_403_for_a_refusal_of_the_records)
     assert "held_alone" in chaos.violations()
 
 
@@ -241,7 +239,7 @@ def refused_records(chaos: Chaos, defect: Defect | None = None, *, flood: int = 
     account.faults.arm(Fault(kind="reject_ids", ids=frozenset(id for _, id in REFUSED), calls=None))
     if flood:
         account.faults.arm(Fault(kind="error_flood", count=flood, calls=None))
-    chaos.resends_allowed = 4 * BATCH
+    chaos.resends_allowed = 2 * BATCH * len(REFUSED)  # a call that is halved until only one of them is left
     chaos.open_shop()
     for _ in range(3):  # refused; repaired in vain; given up
         chaos.run(defect=defect)
@@ -262,7 +260,7 @@ def blamed(chaos: Chaos) -> dict[tuple[str, str], str]:
         ({"error_shape": "observed", "rejects_in_reply": True}, "held: rejected", []),
         ({"error_shape": "documented"}, "drift", [("refused records without naming them", "the read back finds", "")]),
         ({"error_shape": "observed", "flood": 150}, "drift", [("ring has turned", "are read back all the same", "")]),
-        ({"error_shape": "mixed", "flood": 150}, "drift", [("ring has turned", "are read back all the same", "")]),
+        ({"error_shape": "mixed", "flood": 150}, "drift", []),
     ],
 )
 def test_records_that_are_refused(chaos: Chaos, how: dict[str, Any], state: str, words: list[Words]) -> None:

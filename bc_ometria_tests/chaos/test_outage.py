@@ -20,13 +20,15 @@ from bc_ometria_tests.chaos.harness import Chaos, Defect
 from bc_ometria_tests.chaos.victim import At
 from bc_ometria_tests.scenarios.shop import customer, header, line, stage
 
-ORDERS, PACE = (20_000, 1_000) if LONG else (60, 6)
+pytestmark = pytest.mark.skipif(not LONG, reason="runs with make chaos")
+
+ORDERS, PACE = 20_000, 1_000
 """Of each order one event waits; all are of one type, for each has a pace of its own."""
 WINDOW_S = 300
 CLIFF_S = 4 * 3600
 OUTAGE_S = 6 * 3600
-STEPS_S = (90, 240) if LONG else (330,)
-"""How long after each other deliveries begin. In the long form one in two finds the pace used up."""
+STEPS_S = (90, 240)
+"""How long after each other deliveries begin: one in two finds the pace used up."""
 
 LATE, CROWDED = 0.3, 0.5
 """The share of the events that are past the cliff when Ometria is back, and of those that have at most a quarter of an
@@ -55,23 +57,16 @@ def test_an_outage_of_six_hours(chaos: Chaos) -> None:
     assert wrong(outage) == []
     assert late.keys() == outage.ages.keys() - outage.pushed_at.keys()
     assert all("the journey that it starts was missed" in row["detail"] for row in late.values())
-    # The newest were chosen, and of the crowd as many went as three windows take.
-    assert max(outage.ages[id] for id in outage.pushed_at) <= min(outage.ages[id] for id in late)
+    # The newest were chosen, but for a few that lapsed while no delivery ran; three windows of the crowd went.
+    oldest = max(outage.ages[id] for id in outage.pushed_at)
+    assert sum(outage.ages[id] < oldest for id in late) <= PACE / 4
     assert len(outage.pushed_at) >= (1 - LATE - CROWDED) * ORDERS + 2.5 * PACE
     violations = chaos.violations()
     assert all(said.endswith("event_too_late") for said in violations.pop("held_alone"))
     assert violations == {}
 
 
-@pytest.mark.parametrize(
-    ("defect", "what"),
-    [
-        (defects.keeps_no_pace, "went within"),
-        pytest.param(
-            defects.knows_no_cliff, "too late", marks=pytest.mark.skipif(not LONG, reason="runs with make chaos")
-        ),
-    ],
-)
+@pytest.mark.parametrize(("defect", "what"), [(defects.keeps_no_pace, "went within"), (defects.knows_no_cliff, "late")])
 def test_an_outage_under_a_defect(chaos: Chaos, defect: Defect, what: str) -> None:
     assert any(what in said for said in wrong(an_outage(chaos, defect)))
 
@@ -130,8 +125,10 @@ def _numbers() -> list[str]:
 
 def _place_orders(chaos: Chaos) -> None:
     shop = chaos.shop
-    shop.write("customers", customer("00000001"))
-    shop.write("orders", *(header(number) for number in _numbers()))
+    customers = {number: f"{int(number) // 10 + 1:08d}" for number in _numbers()}
+    shop.write("customers", *map(customer, sorted(set(customers.values()))))
+    of_customer = {code: {"customer": code, "email": f"canary.{code}@example.com"} for code in customers.values()}
+    shop.write("orders", *(header(number, **of_customer[code]) for number, code in customers.items()))
     shop.write("order-lines", *(line(number) for number in _numbers()))
     shop.write("order-stages", *(stage(number) for number in _numbers()))
 

@@ -185,7 +185,8 @@ def newest_last(seen: Evidence) -> list[str]:
         if len(set(versions)) < len(versions):
             found.append(f"{record_type} {id}: an older version came after a newer one")
     for row in seen.outbox:
-        if row["payload"] and row["sent_version"] and row["sent_version"] == row["wanted_version"]:
+        # Without a request id the outbox says that nobody knows whether it was sent.
+        if row["payload"] and row["request_id"] and row["sent_version"] == row["wanted_version"]:
             wanted = blake2b(orjson.dumps(orjson.loads(row["payload"])), digest_size=8).digest()
             if seen.sent.get((row["record_type"], row["record_id"]), [b""])[-1] != wanted:
                 found.append(f"{row['record_type']} {row['record_id']}: “sent” stands for a version that was not sent")
@@ -249,8 +250,8 @@ def held_alone(seen: Evidence) -> list[str]:
     for row in seen.outbox:
         of_parent = seen.parents.get(row["record_id"], (row["record_id"], ""))[0]
         is_bad = (row["record_type"], row["record_id"]) in bad or ("order", of_parent) in bad
-        if row["state"] == "held" and not is_bad and row["reason"] != NOT_SENT_TWICE:
-            found.append(f"{row['record_type']} {row['record_id']} is good and held: {row['reason']}")
+        if row["state"] in ("held", "drift") and not is_bad and row["reason"] != NOT_SENT_TWICE:
+            found.append(f"{row['record_type']} {row['record_id']} is good and {row['state']}: {row['reason']}")
     unknown = sum(row["state"] == "held" and row["reason"] == NOT_SENT_TWICE for row in seen.outbox)
     if unknown > seen.lost:
         found.append(f"{unknown} events are held because their call was lost, and {seen.lost} may have been lost")

@@ -68,12 +68,19 @@ class At:
     time: int = 1
     record_type: str | None = None
 
+    def __str__(self) -> str:
+        time = f" number {self.time}" if self.time > 1 else ""
+        return f"{self.step}{f' of {self.record_type}s' if self.record_type else ''}{time}"
+
 
 @dataclass(frozen=True)
 class Word:
     """Just before the ``number``-th word to PostgreSQL, Blue Cherry or Ometria: a statement, a commit or a call."""
 
     number: int
+
+    def __str__(self) -> str:
+        return f"before word {self.number}"
 
 
 Moment = At | Word

@@ -207,7 +207,9 @@ def test_the_two_shapes_of_the_errors_ring(ometria):
         "2",
     )
     ometria.control.patch("/settings", json={"error_shape": "mixed"})
-    assert [set(each) == set(documented) for each in ometria.get("/push/_errors")] == [True, False]
+    assert [set(each) == set(documented) for each in ometria.get("/push/_errors")] == [False, True]
+    ometria.push(order("3", currency="GPB"))
+    assert [set(each) == set(documented) for each in ometria.get("/push/_errors")] == [True, False, True]
 
 
 def test_the_ring_holds_the_latest_hundred(ometria):
