@@ -189,7 +189,7 @@ class _Delivery:
             kept_back = [record for record in batch.records if (record.lane, batch.record_type) in stopped]
             outbox.give_back(self.engine, batch.record_type, kept_back, arrived=False, counts=False)
             if going := [record for record in batch.records if (record.lane, batch.record_type) not in stopped]:
-                flowing.append(Batch(batch.record_type, going))
+                flowing.append(replace(batch, records=going))
         return flowing
 
     def _collect(self) -> None:

@@ -1,6 +1,5 @@
 """Send what is due: the most urgent first, full calls, each record in one call at a time."""
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -21,8 +20,6 @@ from bc_ometria.store.order_events import RECORD_TYPE as EVENT
 from bc_ometria.store.outbox import Batch, Claimed
 
 _NO_RECORD_IS_TO_BLAME = 10  # refused alone, one after the other and none accepted: the cause is not in them (ours)
-
-_START_WITHIN = outbox.LEASE_SECONDS / 2  # seconds; so that a call, however slow, is over before its records' lease
 
 
 @dataclass(frozen=True)
@@ -67,8 +64,7 @@ class Push:
 
         Raises ``AccessRefused`` where Ometria refuses the key: nothing is marked as bad, all stays wanted.
         """
-        start_by = time.monotonic() + _START_WITHIN
-        done = self._push(batch.record_type, batch.records, start_by, has_turn=True)
+        done = self._push(batch.record_type, batch.records, batch.start_by, has_turn=True)
         return done if not done.suspects else self._judged(batch.record_type, done)
 
     def _judged(self, record_type: str, done: Pushed) -> Pushed:

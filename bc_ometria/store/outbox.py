@@ -10,6 +10,7 @@ and empty where that is not known: while a call has no known outcome, and after 
 of a contact (``in``, ``out`` or ``unknown``); ``sent_standing`` is that of what Ometria last accepted.
 """
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -80,10 +81,12 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Claimed records of one type, for one call."""
+    """Claimed records of one type, for one call, which is to begin before ``start_by`` (``time.monotonic``): a call,
+    however slow, is then over before their lease."""
 
     record_type: str
     records: list[Claimed]
+    start_by: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,7 @@ def claim(
     after they came: others use the turn better.
     """
     batches: list[Batch] = []
+    start_by = time.monotonic() + LEASE_SECONDS / 2  # before the lease begins, whenever this process goes on
     with engine.begin() as connection:
         groups = _due(connection, calls * size, lanes, record_types, terms)
         of_type = Counter[str]()
@@ -214,7 +218,8 @@ def claim(
                 if len(records) < room:
                     records += _take(connection, lane, group.record_type, room - len(records), terms)
             batches += [
-                Batch(group.record_type, records[begin : begin + size]) for begin in range(0, len(records), size)
+                Batch(group.record_type, records[begin : begin + size], start_by)
+                for begin in range(0, len(records), size)
             ]
     return batches
 

@@ -1,12 +1,12 @@
 """What the outbox wants goes to Ometria, whatever Ometria answers (truths 1, 2, 4 and 7)."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from starlette.responses import JSONResponse
 
-from bc_ometria.delivery import push
 from bc_ometria.delivery.push import Push
 from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.ometria.errors import AccessRefused
@@ -222,14 +222,14 @@ def test_a_record_that_changes_while_it_is_in_flight_stays_wanted_and_ends_with_
     assert out.stand_in.get("/orders/0000000000")["status"] == "returned"
 
 
-def test_a_call_whose_turn_comes_after_its_lease_is_not_made(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others may have claimed its records by then, and sent newer versions of them."""
-    monkeypatch.setattr(push, "_START_WITHIN", -1.0)
+def test_a_call_whose_turn_comes_after_its_lease_is_not_made(engine: Engine) -> None:
+    """Others may have claimed its records by then, and sent newer versions of them: the process slept meanwhile."""
     put(engine, decided("1", "A"), decided("2", "A"))
+    (batch,) = outbox.claim(engine, 1)
     with answering({}) as scripted:
-        pushed = push_all(engine, scripted.client)
+        pushed = Push(engine, scripted.client)(replace(batch, start_by=batch.start_by - outbox.LEASE_SECONDS))
     assert scripted.heard == []
-    assert (pushed.put_back, pushed.refused) == (2, 0)
+    assert pushed.put_back == {"order": 2}
     assert column(engine, "leased_until IS NULL AND state = 'wanted'")
 
 
