@@ -1,9 +1,10 @@
 # Every target does its own set-up, in a .venv in the checkout: nothing but Python 3.11+ is needed.
 PYTHON ?= python3
 TENANT ?= apparel
+MINUTES ?= 15
 BIN := .venv/bin
 
-.PHONY: help setup demo dev test check chaos bench clean
+.PHONY: help setup demo dev test check chaos bench soak clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +38,9 @@ chaos: setup ## kills, outages and faults, each also with a planted defect; CHAO
 
 bench: setup ## speed beside the raw limits of this machine; JSON=PATH also writes the figures
 	$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON))
+
+soak: setup ## the real daemon beside a shop that trades for MINUTES=15, killed once, and the proof; JSON=PATH too
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) $(if $(JSON),--json $(JSON))
 
 clean: ## everything that the targets made
 	rm -rf .venv .bc_ometria *.egg-info .pytest_cache .mypy_cache .ruff_cache

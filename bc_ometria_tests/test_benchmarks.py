@@ -16,7 +16,7 @@ from sqlalchemy import Engine, text
 
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.rules import Rules
-from benchmarks import backlog, delivery, drain, ingest, mapping, orders, product, stand_ins
+from benchmarks import backlog, delivery, drain, ingest, mapping, orders, product, stand_ins, tick
 from benchmarks.speed import Speed, measure
 
 ORDERS = 60
@@ -124,6 +124,26 @@ def test_drains_at_no_limit_are_measured_in_processes_of_their_own(engine: Engin
     assert httpx.get(f"{ometria}/_control/counts").json()["stored"] == {"contact": 450, "order": 450}
 
 
+def test_runs_are_measured_in_a_mirror_that_grows(engine: Engine) -> None:
+    ticks = tick.run(engine, (100, 300), 1)
+    assert list(ticks.runs) == [100, 300]
+    assert ticks.growth == ticks.seconds(300) / ticks.seconds(100)
+    counts = "SELECT count(*), count(DISTINCT {0}), min(length({0})) FROM bc_ometria.{1}"
+    for table, key, rows, keys in (
+        ("blue_cherry_orders", "ord_num", 300, 300),
+        ("blue_cherry_order_lines", "ord_num", 900, 300),
+        ("blue_cherry_order_stages", "ord_num", 900, 300),
+        ("blue_cherry_customers", "customer", 30, 30),
+        ("sales_orders", "ord_num", 300, 300),
+        ("order_events", "ord_num", 200, 200),
+    ):
+        assert _all(engine, counts.format(key, table)) == [(rows, keys, 8)]
+    states = "SELECT record_type, state, count(*) FROM bc_ometria.outbox GROUP BY 1, 2 ORDER BY 1"
+    assert _all(engine, states) == [
+        ("contact", "confirmed", 30), ("custom_event", "accepted", 200), ("order", "confirmed", 300)
+    ]  # fmt: skip
+
+
 def test_a_delivery_whose_records_do_not_get_through_is_no_result(engine: Engine) -> None:
     backlog.fill(engine, 100)
     with pytest.raises(RuntimeError, match="not every record got through"):
@@ -158,7 +178,7 @@ def test_a_stand_in_ends_with_its_block() -> None:
 def test_the_command_writes_its_figures_and_leaves_nothing_behind(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
     command = [sys.executable, "-m", "benchmarks", "--orders", str(ORDERS), "--repetitions", "1"]
-    command += ["--drain", str(RECORDS), "--large-drain", str(2 * RECORDS)]
+    command += ["--drain", str(RECORDS), "--large-drain", str(2 * RECORDS), "--mirror", "10000"]
     # Not in the folder of the test: the path of PostgreSQL's socket may have some hundred characters.
     with tempfile.TemporaryDirectory() as folder:
         environment = {name: value for name, value in os.environ.items() if name != "XDG_RUNTIME_DIR"}
@@ -173,7 +193,7 @@ def test_the_command_writes_its_figures_and_leaves_nothing_behind(tmp_path: Path
         "mapping_orders_per_s", "ingest_orders_per_s", "delivery_records_per_s",
         "raw_http_records_per_s", "raw_copy_rows_per_s", "peak_rss_mb",
         "budget_used_share", "mean_batch_fill", "live_p50_s", "live_p95_s", "noop_calls", "drain_proved_share",
-        "drain_1m_records_per_s", "drain_1m_peak_rss_mb",
+        "drain_1m_records_per_s", "drain_1m_peak_rss_mb", "tick_10k_s", "tick_100k_s", "tick_1m_s", "tick_growth",
     }  # fmt: skip
     assert figures.pop("noop_calls") == 0
     assert all(isinstance(value, float) and value > 0 for value in figures.values())
@@ -181,6 +201,7 @@ def test_the_command_writes_its_figures_and_leaves_nothing_behind(tmp_path: Path
     for words in (
         "mapping", "Blue Cherry → outbox", "outbox → Ometria", "raw limit", "Peak memory", "7 rows",
         "Ometria's rate of pushes", "95th percentile", "nothing to do", f"{2 * RECORDS:,} records at no limit",
+        "live_sync for 50 changed orders",
     ):  # fmt: skip
         assert words in done.stdout
 

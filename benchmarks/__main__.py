@@ -22,11 +22,12 @@ from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.rules import DEFAULT_FOLDER, Rules
 from bc_ometria.store.database import connect
 from bc_ometria.store.embedded import embedded_database
-from benchmarks import delivery, drain, ingest, mapping, stand_ins
+from benchmarks import delivery, drain, ingest, mapping, stand_ins, tick
 from benchmarks.drain import AtNoLimit, AtTheLimit
 from benchmarks.mapping import MappingSpeeds
 from benchmarks.orders import LINES, ROWS
 from benchmarks.speed import Speed
+from benchmarks.tick import Ticks
 
 AT_ONCE = 5_000
 """Orders mapped at once, as the product does."""
@@ -46,9 +47,11 @@ class Results:
     peak_rss_mb: float
     at_the_limit: AtTheLimit
     at_no_limit: AtNoLimit
+    ticks: Ticks
 
     def figures(self) -> dict[str, float]:
         """What ``--json`` writes: the best repetitions."""
+        smallest, middle, largest = (round(self.ticks.seconds(orders), 3) for orders in sorted(self.ticks.runs))
         return {
             "mapping_orders_per_s": round(self.mapping.whole.best, 1),
             "ingest_orders_per_s": round(self.ingest.best, 1),
@@ -64,6 +67,10 @@ class Results:
             "drain_proved_share": round(self.at_the_limit.proved, 4),
             "drain_1m_records_per_s": round(self.at_no_limit.speed.best, 1),
             "drain_1m_peak_rss_mb": round(self.at_no_limit.large.peak_rss_mb, 1),
+            "tick_10k_s": smallest,
+            "tick_100k_s": middle,
+            "tick_1m_s": largest,
+            "tick_growth": round(self.ticks.growth, 3),
         }
 
 
@@ -72,9 +79,11 @@ class Results:
 @click.option("--repetitions", default=4, show_default=True, help="How often each thing is done; the best counts.")
 @click.option("--drain", default=100_000, show_default=True, help="Records drained at Ometria's rate.")
 @click.option("--large-drain", default=1_000_000, show_default=True, help="Records drained at no limit.")
+@click.option("--mirror", default=1_000_000, show_default=True, help="Orders in the largest of three mirrors.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the figures to a file.")
-def main(orders: int, repetitions: int, drain: int, large_drain: int, json_path: Path | None) -> None:
-    """Measure the mapping, the way in and the way out, each beside the raw limit of this machine or of Ometria."""
+def main(orders: int, repetitions: int, drain: int, large_drain: int, mirror: int, json_path: Path | None) -> None:
+    """Measure the mapping, the way in and the way out, each beside the raw limit of this machine or of Ometria; and
+    whether a run's work grows with the mirror."""
     warnings.filterwarnings("ignore", module="platformdirs")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     console = Console()
@@ -82,10 +91,17 @@ def main(orders: int, repetitions: int, drain: int, large_drain: int, json_path:
     with _postgres() as engine:
         # Lines and no spinner: that would draw from a thread of the process that is measured.
         results = measure_all(
-            engine, orders, repetitions, drain, large_drain, progress=lambda text: console.print(text, style="dim")
+            engine,
+            orders,
+            repetitions,
+            drain,
+            large_drain,
+            mirror,
+            progress=lambda text: console.print(text, style="dim"),
         )
     console.print(speeds(results))
     console.print(drains(results))
+    console.print(growth(results.ticks))
     console.print(_explained(results), highlight=False)
     console.print(f"{time.perf_counter() - began:.0f} s in all.", highlight=False)
     if json_path:
@@ -93,7 +109,14 @@ def main(orders: int, repetitions: int, drain: int, large_drain: int, json_path:
 
 
 def measure_all(
-    engine: Engine, orders: int, repetitions: int, drained: int, drained_large: int, *, progress: Callable[[str], None]
+    engine: Engine,
+    orders: int,
+    repetitions: int,
+    drained: int,
+    drained_large: int,
+    mirrored: int,
+    *,
+    progress: Callable[[str], None],
 ) -> Results:
     """Every measurement, the product's own first: the peak of memory is then the product's alone."""
     rules, profile = Rules.load(), TenantProfile.load(DEFAULT_FOLDER / "tenant.yaml")
@@ -115,8 +138,20 @@ def measure_all(
     progress(f"A drain of {drained:,} records at Ometria's rate, with live orders beside it …")
     with stand_ins.limited_ometria() as ometria:
         at_the_limit = drain.at_the_limit(engine, ometria, drained)
+    progress(f"Runs for {tick.CHANGED} changed orders, in a mirror that grows to {mirrored:,} …")
+    ticks = tick.run(engine, (mirrored // 100, mirrored // 10, mirrored), repetitions)
     return Results(
-        orders, mapped, ingested, raw_reading, raw_copy, delivered, raw_push, peak_rss_mb, at_the_limit, at_no_limit
+        orders,
+        mapped,
+        ingested,
+        raw_reading,
+        raw_copy,
+        delivered,
+        raw_push,
+        peak_rss_mb,
+        at_the_limit,
+        at_no_limit,
+        ticks,
     )
 
 
@@ -173,6 +208,25 @@ def drains(results: Results) -> Table:
     for delivery_ in (unlimited.small, unlimited.large):
         shown.add_row(f"memory, {delivery_.accepted:,} records at no limit", f"{delivery_.peak_rss_mb:,.0f} MB", "")
     shown.add_row("  the one over the other", f"{unlimited.growth:.2f}", "1.1")
+    return shown
+
+
+def growth(ticks: Ticks) -> Table:
+    """What a run costs in mirrors of three sizes."""
+    shown = Table(title=f"A run of live_sync for {tick.CHANGED} changed orders", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    shown.add_column("orders in the mirror", no_wrap=True)
+    for heading in ("best", "worst", "of the smallest", "target"):
+        shown.add_column(heading, justify="right", no_wrap=True)
+    smallest = ticks.seconds(min(ticks.runs))
+    for orders, speed in sorted(ticks.runs.items()):
+        seconds = ticks.seconds(orders)
+        shown.add_row(
+            f"{orders:,}",
+            f"{seconds:.2f} s",
+            f"{tick.CHANGED / speed.worst:.2f} s",
+            f"{seconds / smallest:.2f}",
+            "1.5" if orders == max(ticks.runs) else "",
+        )
     return shown
 
 
