@@ -1,17 +1,17 @@
 """Ask Blue Cherry whether anything is new, in a given time."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Engine
 
-from bc_ometria.assets.mirror import OVERLAP
-from bc_ometria.blue_cherry.client import BlueCherryClient
+from bc_ometria.blue_cherry.client import BlueCherryClient, Page
 from bc_ometria.blue_cherry.errors import BlueCherryError
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.blue_cherry.rows import typed_rows
-from bc_ometria.store import mirror
+from bc_ometria.store import known, mirror
 
 RESOURCES = (*mirror.CUSTOMER_RESOURCES, *mirror.ORDER_RESOURCES)
 """The live resources, in the order in which they are asked for; customers first, for their consent."""
@@ -76,17 +76,42 @@ def _beginning_with(first: str) -> Iterator[str]:
 
 
 def _has_news(engine: Engine, client: BlueCherryClient, profile: TenantProfile, resource: str) -> bool:
-    stamp = mirror.watermark(engine, resource)
-    since = stamp - OVERLAP if stamp else None
-    page = next(iter(client.pages(resource, modified_since=since)), None)
-    if page is None or not page.rows:
+    """Whether Blue Cherry serves anything else than the mirror has, from where a run would begin to read.
+
+    One page tells: the last that the mirror knows of. How many rows there are shows those that came late, with an older
+    stamp, and those that are gone; what changes comes to the end. Where stamps are dates only it may stay in its place,
+    so all pages are read.
+    """
+    watermark = mirror.watermark(engine, resource)
+    if watermark is None:
+        return any(page.rows for page in client.pages(resource))
+    since = profile.read_from(watermark)
+    expected = known.count(engine, resource, since)
+    last = max(math.ceil(expected / profile.page_size), 1)
+    first = 1 if profile.stamp_step >= timedelta(days=1) else last
+    for number in range(last, first - 1, -1):
+        page = client.page(resource, number, modified_since=since)
+        if _is_news(engine, profile, resource, page, since, expected):
+            return True
+        if number > first and client.is_out_of_time:
+            return True  # whether the rest has news is for a run to find out
+    return False
+
+
+def _is_news(engine: Engine, profile: TenantProfile, resource: str, page: Page, since: datetime, expected: int) -> bool:
+    """Whether the page, of the rows stamped ``since`` or later, shows that there is anything but the ``expected`` rows
+    as the mirror has them."""
+    held = mirror.held_keys(engine, resource)  # malformed: whether they are stamped in this window is not known
+    if not expected <= page.total <= expected + len(held):
+        return True
+    frame, malformed = typed_rows(resource, page.rows, profile)
+    pkeys = frame["pkey"].unique().tolist()
+    served = set(zip(frame["pkey"], frame["last_mod"].dt.to_pydatetime(), frame["row_hash"], strict=True))
+    if served - known.versions(engine, resource, pkeys):
+        return True
+    if set(malformed["row_key"]) - held or held.intersection(map(str, pkeys)):
+        return True
+    if page.number * profile.page_size < page.total or frame.empty:
         return False
-    return since is None or page.total > len(page.rows) or _has_unseen(engine, resource, page.rows, profile, since)
-
-
-def _has_unseen(engine: Engine, resource: str, rows: list, profile: TenantProfile, since: datetime) -> bool:
-    typed = typed_rows(resource, rows, profile)
-    stamped = set(zip(typed.frame["pkey"].tolist(), typed.frame["last_mod"].dt.to_pydatetime(), strict=True))
-    return bool(stamped - mirror.stamps_since(engine, resource, since)) or bool(
-        set(typed.held["row_key"]) - mirror.held_keys(engine, resource)
-    )
+    begin = since if page.number == 1 else frame["last_mod"].min().to_pydatetime() + profile.stamp_step
+    return known.count(engine, resource, begin, but=pkeys) > 0

@@ -30,7 +30,10 @@ LONGEST_PAUSE = 60.0
 
 
 class Calls:
-    """GET calls to one tenant and environment, as JSON. Nothing but GET (truth 10)."""
+    """GET calls to one tenant and environment, as JSON. Nothing but GET (truth 10).
+
+    ``answered_at`` is when the latest good reply was made: by its own ``Date``, only where it has none by our clock.
+    """
 
     def __init__(
         self,
@@ -59,6 +62,7 @@ class Calls:
         self._attempts = ATTEMPTS if patience is None else 1
         self._until = inf if patience is None else time.monotonic() + patience
         self._timeout = timeout
+        self.answered_at = datetime.now(UTC)
         self._http = httpx.Client(
             headers={profile.key_header: api_key, "Accept": "application/json"},
             timeout=timeout,
@@ -111,6 +115,7 @@ class Calls:
                 elif response.status_code >= 500:
                     trouble = f"it failed with status {response.status_code}"
                 elif response.status_code == 200:
+                    self.answered_at = _http_date(response.headers.get("Date", "")) or datetime.now(UTC)
                     return response
                 else:
                     raise self._refusal(resource, response)
@@ -192,8 +197,16 @@ def _retry_after(response: httpx.Response, *, otherwise: float) -> float:
     asked = response.headers.get("Retry-After", "").strip()
     if asked.isdecimal():
         return min(float(asked), LONGEST_PAUSE)
-    try:
-        seconds = (parsedate_to_datetime(asked) - datetime.now(UTC)).total_seconds()
-    except (ValueError, TypeError):
+    until = _http_date(asked)
+    if until is None:
         return otherwise
-    return min(max(seconds, 0.0), LONGEST_PAUSE)
+    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), LONGEST_PAUSE)
+
+
+def _http_date(text: str) -> datetime | None:
+    """The moment that a header names; ``None`` where it names none."""
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, TypeError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

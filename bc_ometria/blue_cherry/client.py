@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from types import TracebackType
 
@@ -22,12 +22,14 @@ class Page:
     """Rows as Blue Cherry served them, under the tenant's field names.
 
     ``number`` counts the pages of one ``pages()`` from 1. ``total`` is what Blue Cherry counted when it
-    served this page: the rows from the point on that the page was read from.
+    served this page: the rows from the point on that the page was read from. ``served_at`` is when it did so, by its
+    own clock (the ``Date`` of its reply).
     """
 
     rows: list[Row]
     total: int
     number: int
+    served_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ class BlueCherryClient:
         pages are read, each starting at the last stamp of the one before it: a reply is one consistent view,
         and whatever stands before its last stamp was in it. Where one stamp fills a whole page, that stamp
         alone is read by page number, see ``_one_stamp``. This rests on stamps that never go back: what
-        changes in the hour that a time zone repeats in autumn is for the reader's overlap to catch.
+        changes in the hour that a time zone repeats in autumn is for the reader's overlap to catch
+        (``TenantProfile.read_from``).
         """
         if order_numbers is not None and customers is not None:
             raise ValueError("give order_numbers or customers, not both")
@@ -134,7 +137,12 @@ class BlueCherryClient:
         for part in self._key_lists(keys):
             keyed = query if part is None else query | {name: part}
             for reply in self._read(resource, keyed, modified_since, modified_before):
-                yield Page(reply.rows, reply.total, next(numbers))
+                yield Page(reply.rows, reply.total, next(numbers), self._calls.answered_at)
+
+    def page(self, resource: str, number: int, *, modified_since: datetime) -> Page:
+        """One page by its number, of the rows from a stamp on: to look at, not to read on from."""
+        reply = self._page(resource, self._between({}, modified_since, None), number=number)
+        return Page(reply.rows, reply.total, number, self._calls.answered_at)
 
     def _key_lists(self, keys: Sequence[str] | None) -> Iterator[str | None]:
         if keys is None:
@@ -156,7 +164,7 @@ class BlueCherryClient:
             if not reply.rows or len(reply.rows) >= reply.total:
                 return
             first, last = self._first_and_last_stamp(resource, reply.rows)
-            if first > last or (since is not None and first < since.replace(microsecond=0)):
+            if first > last or (since is not None and first < self._profile.rounded_down(since)):
                 raise BlueCherryError(
                     f"Blue Cherry's {resource} are not served in order of last_mod from a moment on, so "
                     f"they cannot be read completely. Look at parameters.modified_since in tenant.yaml."
@@ -165,19 +173,19 @@ class BlueCherryClient:
                 since = last
             else:
                 yield from self._one_stamp(resource, query, last, reply.total)
-                since = last + self._resolution
+                since = last + self._profile.stamp_step
 
     def _one_stamp(
         self, resource: str, query: Mapping[str, str], stamp: datetime, total_from_stamp: int
     ) -> Iterator[_Reply]:
         """All rows of one stamp that has more of them than a page holds, by page number.
 
-        Once its second is over, rows can only leave a stamp, so what remains only moves to earlier pages:
+        Once its second (or day) is over, rows can only leave a stamp, so what remains only moves to earlier pages:
         read backwards, no row slips past. While it is the present second rows only come to it and others move
         to later pages: read forwards, none slips past. The second is over if Blue Cherry counted anything
         newer; where that cannot be told both ways are read, one of them before or after its end as a whole.
         """
-        window = self._between(query, stamp, stamp + self._resolution)
+        window = self._between(query, stamp, stamp + self._profile.stamp_step)
         reply = self._page(resource, window, number=1)
         yield reply
         number = 1
@@ -190,11 +198,6 @@ class BlueCherryClient:
         for number in range(last, 0, -1) if last > 1 else ():
             yield self._page(resource, window, number=number)
 
-    @property
-    def _resolution(self) -> timedelta:
-        """The smallest step between two stamps."""
-        return timedelta(microseconds=1) if "%f" in self._profile.stamp_format else timedelta(seconds=1)
-
     def _between(self, query: Mapping[str, str], since: datetime | None, before: datetime | None) -> dict[str, str]:
         names = self._profile.parameters
         bounds = {}
@@ -205,12 +208,12 @@ class BlueCherryClient:
         return {**query, **bounds}
 
     def _stamp(self, moment: datetime, *, up: bool = False) -> str:
-        """The moment as Blue Cherry writes it, rounded down, or ``up``, to its resolution."""
+        """The moment as Blue Cherry writes it, rounded down, or ``up``, to the step of its stamps."""
         if moment.tzinfo is not None:
             raise ValueError("Blue Cherry's times are the tenant's local time without an offset")
-        if self._resolution == timedelta(seconds=1) and moment.microsecond:
-            moment = moment.replace(microsecond=0) + timedelta(seconds=1 if up else 0)
-        return moment.strftime(self._profile.stamp_format)
+        if up and self._profile.rounded_down(moment) < moment:
+            moment += self._profile.stamp_step
+        return self._profile.stamp(moment)
 
     def _first_and_last_stamp(self, resource: str, rows: list[Row]) -> tuple[datetime, datetime]:
         """The first and last stamps of a page; a row whose stamp cannot be read does not count."""

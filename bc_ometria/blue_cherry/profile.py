@@ -4,7 +4,7 @@ CGS publishes none of these, so none of them is code; the defaults in ``rules/te
 tenant of ``contracts/blue_cherry.md``.
 """
 
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal
@@ -13,10 +13,21 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator, model_validator
 
 from bc_ometria.blue_cherry.schemas import RESOURCES, served_columns
+from bc_ometria.blue_cherry.stamps import overlap_begin
 from bc_ometria.rules.loader import load_yaml_model
 
 FieldName = Annotated[str, Field(min_length=1, max_length=128)]
 PATH_PARTS = ("base_url", "tenant", "environment", "resource")
+
+_A_DAY = datetime(2026, 11, 23)  # noqa: DTZ001 - Blue Cherry's times are naive local ones
+_STEPS = (
+    timedelta(microseconds=1),
+    timedelta(seconds=1),
+    timedelta(minutes=1),
+    timedelta(hours=1),
+    timedelta(days=1),
+)
+"""The steps that stamps may have."""
 
 
 class _Profile(BaseModel):
@@ -89,8 +100,9 @@ class TenantProfile(_Profile):
     ``path`` is a resource's address with ``{base_url}``, ``{tenant}``, ``{environment}`` and ``{resource}``;
     ``stamp_format`` and ``date_format`` are those of ``strptime``; ``page_size`` is what is asked for a page,
     ``max_keys`` how many order numbers or customers one call may name, ``poll_s`` the seconds between two questions of
-    the live sensor, ``ask_within_s`` those that such a question takes at most, ``first_change_day`` the day of the
-    oldest change stamp, and ``catalogue_cron`` when the catalogue is read (UTC).
+    the live sensor, ``ask_within_s`` those that such a question takes at most, ``overlap_min`` the minutes behind the
+    watermark from which rows are read again, ``first_change_day`` the day of the oldest change stamp, and
+    ``catalogue_cron`` when the catalogue is read (UTC).
     """
 
     time_zone: str
@@ -102,6 +114,7 @@ class TenantProfile(_Profile):
     max_keys: Annotated[int, Field(ge=1)]
     poll_s: Annotated[int, Field(ge=5)] = 30
     ask_within_s: Annotated[int, Field(ge=1, le=45)] = 20
+    overlap_min: Annotated[int, Field(ge=1, le=1440)] = 15
     first_change_day: date
     catalogue_cron: str = "*/15 * * * *"
     envelope: Envelope
@@ -124,6 +137,38 @@ class TenantProfile(_Profile):
     def zone(self) -> ZoneInfo:
         """The time zone that the tenant's naive times are meant in."""
         return ZoneInfo(self.time_zone)
+
+    @property
+    def stamp_step(self) -> timedelta:
+        """The smallest step between two stamps: a day where they are dates only."""
+        return next(step for step in _STEPS if self.rounded_down(_A_DAY + step) != _A_DAY)
+
+    @property
+    def overlap(self) -> timedelta:
+        """How far behind the watermark reading starts again, in real time: rows may be committed late with an older
+        stamp. At least one step of the stamps, so a whole day where they are dates only."""
+        return max(timedelta(minutes=self.overlap_min), self.stamp_step)
+
+    def stamp(self, moment: datetime) -> str:
+        """A local time as Blue Cherry writes it, rounded down to the step of its stamps."""
+        # The C library writes the years before 1000 without zeros, and .NET's blank time is in the year 1.
+        return moment.strftime(self.stamp_format.replace("%Y", f"{moment.year:04}"))
+
+    def rounded_down(self, moment: datetime) -> datetime:
+        """A local time as a stamp can say it."""
+        return datetime.strptime(self.stamp(moment), self.stamp_format)  # noqa: DTZ007
+
+    def read_from(self, watermark: datetime) -> datetime:
+        """The stamp from which on rows are read again where all up to ``watermark`` have been; see ``stamps``."""
+        try:
+            begin = overlap_begin(watermark, self.overlap, self.zone)
+        except OverflowError:  # at the beginning of time nothing is older
+            begin = watermark
+        return self.rounded_down(begin)
+
+    def local(self, moment: datetime) -> datetime:
+        """A moment with an offset as this tenant's stamps say it."""
+        return moment.astimezone(self.zone).replace(tzinfo=None)
 
     @field_validator("time_zone")
     @classmethod
@@ -149,9 +194,8 @@ class TenantProfile(_Profile):
     @field_validator("stamp_format", "date_format")
     @classmethod
     def _survives(cls, pattern: str) -> str:
-        day = datetime(2026, 11, 23)  # noqa: DTZ001 - Blue Cherry's times are naive local ones
         try:
-            same = datetime.strptime(day.strftime(pattern), pattern) == day  # noqa: DTZ007
+            same = datetime.strptime(_A_DAY.strftime(pattern), pattern) == _A_DAY  # noqa: DTZ007
         except ValueError:
             same = False
         if not same or "%z" in pattern:

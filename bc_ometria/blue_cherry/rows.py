@@ -103,6 +103,14 @@ def typed_rows(resource: str, rows: Sequence[Mapping[str, object]], profile: Ten
     return TypedRows(frame, _held(resource, rows, faults + more, typed["pkey"], unkeyed, fields))
 
 
+def unknown_columns(resource: str, rows: Sequence[Mapping[str, object]], profile: TenantProfile) -> set[str]:
+    """The columns that the rows have and that neither the project nor the tenant profile knows, as Blue Cherry calls
+    them; also those that the profile lists as ``absent``."""
+    tenant = profile.resource(resource)
+    known = {tenant.field(name) for name in served_columns(resource) if name not in tenant.absent}
+    return set[str]().union(*rows) - known
+
+
 KEYS = ("pkey", "ord_num", "last_mod")
 """What a row of an order is told apart by, and its change stamp."""
 

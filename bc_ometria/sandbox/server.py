@@ -28,7 +28,14 @@ class Server:
             raise PortTaken(f"port {port} of {host} cannot be used: {error.strerror}") from None
         self.url = f"http://{host}:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(
-            uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on", timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                app,
+                log_level="warning",
+                access_log=False,
+                date_header=False,  # a stand-in has a clock of its own
+                lifespan="on",
+                timeout_graceful_shutdown=1,
+            )
         )
         self._thread = threading.Thread(
             target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True, name=f"serve {self.url}"

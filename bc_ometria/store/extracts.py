@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
-from bc_ometria.store.schema import MIRROR, extracts
+from bc_ometria.store.schema import extracts
 
 _KEPT = 200  # readings of each resource
 
@@ -15,15 +15,6 @@ class Reading(NamedTuple):
 
     at: datetime
     rows: int
-
-
-def known_rows(engine: Engine, resource: str, since: datetime) -> int:
-    """How many rows of a resource the mirror has that are stamped ``since``, the tenant's local time, or later."""
-    with engine.connect() as connection:
-        return connection.execute(
-            text(f"SELECT count(DISTINCT pkey) FROM {MIRROR[resource].fullname} WHERE last_mod >= :since"),
-            {"since": since},
-        ).scalar_one()
 
 
 def record(connection: Connection, resource: str, rows: int, known_rows: int) -> list[Reading]:

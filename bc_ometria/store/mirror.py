@@ -40,6 +40,7 @@ def write(
     held: pd.DataFrame,
     *,
     moves_watermark: bool = False,
+    not_beyond: datetime | None = None,
     all_rows_of: Iterable[str] = (),
 ) -> Written:
     """Write the typed rows of one resource in one transaction.
@@ -80,7 +81,8 @@ def write(
             changed += _remove_gone(connection, kind, resource, references, held)
         _hold(connection, kind, resource, held)
         if moves_watermark and not frame.empty:
-            _move_watermark(connection, resource, frame["last_mod"].max().to_pydatetime())
+            newest = frame["last_mod"].max().to_pydatetime()
+            _move_watermark(connection, resource, min(newest, not_beyond or newest))
     return Written(frame["pkey"].nunique(), changed, held["row_key"].nunique())
 
 
@@ -93,14 +95,16 @@ def watermark(engine: Engine, resource: str) -> datetime | None:
         ).scalar_one_or_none()
 
 
-def stamps_since(engine: Engine, resource: str, since: datetime) -> set[tuple[int, datetime]]:
-    """Key and stamp of every mirrored row that is stamped ``since`` or later."""
-    with engine.connect() as connection:
-        rows = connection.execute(
-            text(f"SELECT DISTINCT pkey, last_mod FROM {MIRROR[resource].fullname} WHERE last_mod >= :since"),
-            {"since": since},
+def put_watermark_back(engine: Engine, resource: str, stamp: datetime) -> None:
+    """Have the next reading begin at an earlier stamp."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                f"UPDATE {watermarks.fullname} SET stamp = :stamp, moved_at = now() "
+                "WHERE resource = :resource AND stamp > :stamp"
+            ),
+            {"resource": resource, "stamp": stamp},
         )
-        return {(row.pkey, row.last_mod) for row in rows}
 
 
 def held_keys(engine: Engine, resource: str) -> set[str]:

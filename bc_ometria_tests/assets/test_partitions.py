@@ -1,9 +1,13 @@
 """What a run takes of a partition, and that materialising again is always safe."""
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bc_ometria.automation.partitions import change_day
+from bc_ometria.config import load_profile
+from bc_ometria.resources import day_of
 from bc_ometria_tests.scenarios.shop import (
     MONDAY,
     TUESDAY,
@@ -142,3 +146,18 @@ def test_redoing_tuesday_brings_an_order_that_changed_again_on_wednesday(three_d
     three_days.write("order-lines", line(SECOND, 2, 3, season="AW26", **late))
     three_days.redo(TUESDAY)
     assert three_days.orders()[SECOND]["lineitems"][1]["properties"]["season"] == "AW26"
+
+
+@pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25), (MONDAY, 24)])
+def test_a_day_has_every_stamp_of_its_hours_however_many(day: str, hours: int) -> None:
+    """A stamp of the hour that autumn repeats belongs to that day, whichever of the two it means."""
+    begin, end = day_of(day)
+    zone = load_profile().zone
+    midnight = begin.replace(tzinfo=zone).astimezone(UTC)
+    assert end.replace(tzinfo=zone).astimezone(UTC) - midnight == timedelta(hours=hours)
+    stamps = [(midnight + timedelta(minutes=n)).astimezone(zone).replace(tzinfo=None) for n in range(60 * hours)]
+    assert all(begin <= stamp < end for stamp in stamps)
+    next_day = f"{end:%Y-%m-%d}"
+    assert day_of(next_day)[0] == end
+    keys = change_day.get_partition_keys(datetime(2027, 1, 1, tzinfo=UTC))
+    assert keys[keys.index(day) + 1] == next_day

@@ -108,6 +108,26 @@ def test_a_quiet_read_repeats_only_the_rows_around_a_pages_end(restless: Restles
     assert restless.calls == 11
 
 
+def test_a_day_with_more_rows_than_a_page_is_read_whole_where_stamps_are_dates_only(
+    restless: Restless, url: str
+) -> None:
+    midnight = 12 * 3600 + 10  # seconds before now
+    stamps = dict.fromkeys(range(1, 6), midnight + 86_400) | dict.fromkeys(range(10, 16), midnight)
+    restless.begin(stamps, [])
+    profile = PROFILE.model_copy(update={"page_size": 2, "stamp_format": "%Y-%m-%d 00:00:00"})
+    with BlueCherryClient(url, "ACME", "STG", "k", profile) as client:
+        pages = list(client.pages("divisions", modified_since=datetime(2026, 11, 22)))  # noqa: DTZ001
+    assert {row["pkey"] for page in pages for row in page.rows} == set(stamps)
+
+
+def test_a_page_says_when_it_was_served_by_the_clock_of_blue_cherry(restless: Restless, url: str) -> None:
+    restless.begin({1: 0, 2: 0}, [])
+    with BlueCherryClient(url, "ACME", "STG", "k", PROFILE.model_copy(update={"page_size": 1})) as client:
+        page = client.page("divisions", 2, modified_since=LOCAL_NOW)
+        assert (page.total, [row["pkey"] for row in page.rows], page.served_at) == (2, [2], NOW)
+        assert {page.served_at for page in client.pages("divisions")} == {NOW}
+
+
 def test_a_window_ends_before_its_upper_bound(restless: Restless, url: str) -> None:
     restless.begin({1: 4, 2: 3, 3: 3, 4: 3, 5: 2, 6: 1}, [])
     window = {

@@ -49,6 +49,7 @@ def test_a_tenant_renames_columns_and_lacks_some(tmp_path: Path) -> None:
         ("time_zone: Europe/London", "time_zone: Europe/Londn", "time_zone", "allowed: an IANA name"),
         ("page_size: 1000 #", "page_size: many #", "page_size", "'many'"),
         ("max_keys: 100", "max_keys: 0", "max_keys", "greater than or equal to 1"),
+        ("overlap_min: 15", "overlap_min: 0", "overlap_min", "greater than or equal to 1"),
         ("key_header: Ocp", "key_haeder: Ocp", "key_haeder", "allowed: time_zone, key_header"),
         (
             "{tenant}/{environment}/{resource}",

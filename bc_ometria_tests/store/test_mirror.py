@@ -41,8 +41,6 @@ def test_a_stamp_that_alone_moved_is_stored_and_touches_nothing(engine: Engine) 
         (3, 2, later(5)),
         (5, 1, later(5)),
     ]
-    assert mirror.stamps_since(engine, "order_lines", later(1)) == {(70, later(5))}
-    assert mirror.stamps_since(engine, "order_lines", later(6)) == set()
 
 
 def test_all_buckets_of_a_row_are_replaced_together(engine: Engine) -> None:
@@ -171,6 +169,18 @@ def test_the_watermark_follows_the_newest_stamp_and_never_goes_back(engine: Engi
     write(engine, "orders", row("orders", 10, minutes=30, **BAD), moves=True)
     assert mirror.watermark(engine, "orders") == later(5)
     assert mirror.watermark(engine, "order_lines") is None
+
+
+def test_the_watermark_stops_at_the_present_of_blue_cherry_and_can_be_put_back(engine: Engine) -> None:
+    found = typed("orders", row("orders", minutes=5), row("orders", 8, minutes=90))
+    mirror.write(engine, "orders", found.frame, found.held, moves_watermark=True, not_beyond=later(7))
+    assert mirror.watermark(engine, "orders") == later(7)
+    mirror.write(engine, "orders", found.frame, found.held, moves_watermark=True, not_beyond=later(6))
+    assert mirror.watermark(engine, "orders") == later(7)
+    mirror.put_watermark_back(engine, "orders", later(9))
+    assert mirror.watermark(engine, "orders") == later(7)
+    mirror.put_watermark_back(engine, "orders", later(2))
+    assert mirror.watermark(engine, "orders") == later(2)
 
 
 def test_a_write_that_fails_leaves_rows_touches_and_watermark_as_they_were(engine: Engine) -> None:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from email.utils import formatdate
 
 import anyio
 from starlette.applications import Starlette
@@ -33,6 +34,11 @@ def create_app(database: BlueCherryDatabase, *, tenant: str, environment: str, a
     controls = Controls(database)
 
     async def read(request: Request) -> Response:
+        response = await answer(request)
+        response.headers["Date"] = formatdate(database.clock.timestamp(), usegmt=True)
+        return response
+
+    async def answer(request: Request) -> Response:
         resource = request.path_params["resource"]
         if (request.path_params["tenant"], request.path_params["environment"]) != (tenant, environment):
             return _refused(404, "Resource not found")

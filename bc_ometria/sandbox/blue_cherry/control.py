@@ -3,6 +3,9 @@
 =========================  ==============================================================================
 ``GET /clock``             ``{"now": "2026-11-23T09:05:00+00:00", "frozen": true}``
 ``POST /clock``            ``{"set": time with offset or null}`` or ``{"advance_seconds": 60}``
+``POST /stamps``           ``{"ahead_seconds": -60}``: rows are stamped by a clock of their own
+``POST /backups``          ``{"backup": 1}``: what is there now, to be restored
+``POST /restores``         ``{"backup": 1}``: everything is as it was then, stamps too
 ``POST /changes``          ``[{"write": {"resource", "row"}}, {"delete": {"resource", "pkey"}}, …]``
 ``POST /raw``              ``{"resource": …, "pkey": 1, "text": …}``: serve the text as that row
 ``POST /touches``          ``{"resource": …, "page": 2, "pkeys": [1, 2]}``: once, as soon as that page is read
@@ -38,6 +41,7 @@ class Controls:
     def __init__(self, database: BlueCherryDatabase) -> None:
         self.database = database
         self.faults = Faults()
+        self.backups: list[bytes] = []
         self._lock = threading.Lock()
         self._calls: Counter[str] = Counter()
         self._touches: dict[tuple[str, int], list[int]] = {}
@@ -76,6 +80,9 @@ def control_routes(controls: Controls) -> list[Route]:
     return [
         route("/clock", {"GET": _clock, "POST": _set_clock}),
         route("/changes", {"POST": _apply}),
+        route("/stamps", {"POST": _stamp_ahead}),
+        route("/backups", {"POST": _back_up}),
+        route("/restores", {"POST": _restore}),
         route("/raw", {"POST": _plant}),
         route("/touches", {"POST": _touch_after}),
         route("/faults", {"POST": _add_fault, "DELETE": lambda controls, _: controls.faults.clear()}),
@@ -118,6 +125,21 @@ def _change(given: Any) -> Change:
     if "write" in given:
         return Write(given["write"]["resource"], given["write"]["row"])
     return Delete(given["delete"]["resource"], given["delete"]["pkey"])
+
+
+def _stamp_ahead(controls: Controls, given: Any) -> None:
+    controls.database.ahead = timedelta(seconds=float(given["ahead_seconds"]))
+
+
+def _back_up(controls: Controls, _: Any) -> dict[str, int]:
+    controls.backups.append(controls.database.backup())
+    return {"backup": len(controls.backups)}
+
+
+def _restore(controls: Controls, given: Any) -> None:
+    if not 1 <= given["backup"] <= len(controls.backups):
+        raise ValueError(f"there is no backup {given['backup']}")
+    controls.database.restore(controls.backups[given["backup"] - 1])
 
 
 def _plant(controls: Controls, given: Any) -> None:

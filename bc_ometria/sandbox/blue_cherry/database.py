@@ -5,7 +5,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,11 +31,13 @@ class Page:
 class BlueCherryDatabase:
     """Blue Cherry's tables. Safe to use from several threads.
 
-    ``path`` is a SQLite file; the default lives in memory.
+    ``path`` is a SQLite file; the default lives in memory. Rows are stamped by a clock that is ``ahead`` of ``clock``,
+    or behind it.
     """
 
     def __init__(self, clock: Clock, time_zone: str = "Europe/London", path: str = ":memory:") -> None:
         self.clock = clock
+        self.ahead = timedelta()
         self._time_zone = ZoneInfo(time_zone)
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False)
@@ -48,8 +50,8 @@ class BlueCherryDatabase:
         self._ends: dict[str, dict[Query, tuple[str, int]]] = defaultdict(dict)
 
     def now(self) -> datetime:
-        """The present in the tenant's local time, without an offset, to the second."""
-        return self.clock.now().astimezone(self._time_zone).replace(tzinfo=None, microsecond=0)
+        """The present in the tenant's local time, without an offset, to the second, as rows are stamped with it."""
+        return (self.clock.now() + self.ahead).astimezone(self._time_zone).replace(tzinfo=None, microsecond=0)
 
     def apply(self, changes: Iterable[Change]) -> int:
         """Write and delete rows in one transaction; says how many changes there were.
@@ -116,6 +118,22 @@ class BlueCherryDatabase:
             if len(found) < _BATCH:
                 return
             last = found[-1][0]
+
+    def backup(self) -> bytes:
+        """All that is there now, for ``restore``."""
+        with self._lock:
+            return self._connection.serialize()
+
+    def restore(self, backup: bytes) -> None:
+        """Everything is as it was at the backup: rows with their old stamps, and those that came later are gone."""
+        with self._lock:
+            self._connection.commit()
+            source = sqlite3.connect(":memory:")
+            source.deserialize(backup)
+            source.backup(self._connection)
+            source.close()
+            for resource in self._tables:
+                self._forget(resource)
 
     def count(self, resource: str) -> int:
         return self.total(Query(resource))
