@@ -139,12 +139,18 @@ def sync() -> None:
     _require_settings()
     import dagster as dg
 
-    from bc_ometria.automation.once import failures, run_bulk_delivery, run_catalogue_sync, run_live_sync
+    from bc_ometria.automation.once import (
+        failures,
+        run_bulk_delivery,
+        run_catalogue_sync,
+        run_live_sync,
+        run_merge_customers,
+    )
     from bc_ometria.automation.sensors import is_anything_waiting
     from bc_ometria.config import load_rules
     from bc_ometria.definitions import defs
     from bc_ometria.report import outcome_table
-    from bc_ometria.store import outbox
+    from bc_ometria.store import merges, outbox
     from bc_ometria.store.database import connect
     from bc_ometria.store.lanes import BULK
 
@@ -154,6 +160,8 @@ def sync() -> None:
         result = run_live_sync(defs, instance)
         if result.success and outbox.is_any_due(engine, BULK):
             result = run_bulk_delivery(defs, instance)
+        if result.success and merges.is_any_due(engine, load_rules().account.read_back_until):
+            result = run_merge_customers(defs, instance)
     for text in failures(of_catalogue) + failures(result):
         console.print(f"[red]✗[/] {escape(text)}", highlight=False)
     console.print(outcome_table(engine))

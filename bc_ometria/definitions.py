@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from bc_ometria.assets.delivery import delivered_contacts, delivered_order_events, delivered_orders
+from bc_ometria.assets.merges import merged_customers
 from bc_ometria.assets.mirror import mirror_assets
 from bc_ometria.assets.ometria import ometria_contacts, ometria_orders
 from bc_ometria.assets.refresh import refreshed, updates
@@ -20,6 +21,7 @@ from bc_ometria.automation.jobs import (
     check_what_is_open,
     housekeeping,
     live_sync,
+    merge_customers,
     read_unsubscribes,
     sweep,
 )
@@ -33,8 +35,8 @@ from bc_ometria.automation.schedules import (
     unsubscribes_schedule,
     weekly_sweep,
 )
-from bc_ometria.automation.sensors import bulk_sensor, live_sensor
-from bc_ometria.checks import ageing, cliff, fill_rates, flow, open_now, unsubscribes
+from bc_ometria.automation.sensors import bulk_sensor, live_sensor, merge_sensor
+from bc_ometria.checks import ageing, cliff, fill_rates, flow, merges, open_now, unsubscribes
 from bc_ometria.resources import BlueCherry, Ometria, Scope, Store, Tenant
 
 
@@ -65,6 +67,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             delivered_contacts,
             delivered_orders,
             delivered_order_events,
+            merged_customers,
         ],
         asset_checks=[
             *open_now.checks,
@@ -73,12 +76,14 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             *flow.checks,
             *cliff.checks,
             *unsubscribes.checks,
+            *merges.checks,
         ],
         jobs=[
             live_sync,
             catalogue_sync,
             read_unsubscribes,
             bulk_delivery,
+            merge_customers,
             sweep,
             check_what_is_open,
             check_events,
@@ -95,7 +100,7 @@ def build_defs(overrides: Mapping[str, Any] | None = None) -> dg.Definitions:
             nightly_sweep,
             weekly_sweep,
         ],
-        sensors=[live_sensor, bulk_sensor],
+        sensors=[live_sensor, bulk_sensor, merge_sensor],
         resources={**resources, **(overrides or {})},
     )
 

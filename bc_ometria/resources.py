@@ -1,5 +1,7 @@
 """What the assets work with: the two systems, the store, the rules, and how much of a partition a run takes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -15,6 +17,7 @@ from bc_ometria.delivery.budget import SharedBudget
 from bc_ometria.ometria.budget import Limits
 from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.rules import Rules
+from bc_ometria.store import lives
 from bc_ometria.store.database import connect, migrate
 
 
@@ -54,10 +57,16 @@ class Store(dg.ConfigurableResource):
         migrate(engine)
         return engine
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Close the connections of this run or tick: the code server makes a new one of this for each."""
-        if "engine" in self.__dict__:
-            self.engine.dispose()
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["Store"]:
+        """Show of a run that it lives (``automation.orphans``), and close the connections of this run or tick: the code
+        server makes a new one of this for each."""
+        try:
+            with lives.alive(self.engine, context.run.run_id) if context.run else nullcontext():
+                yield self
+        finally:
+            if "engine" in self.__dict__:
+                self.engine.dispose()
 
 
 class Tenant(dg.ConfigurableResource):

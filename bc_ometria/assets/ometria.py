@@ -14,16 +14,19 @@ from bc_ometria.automation.partitions import change_day
 from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.checks.contracts import contact_findings, field_findings, holds, order_findings
 from bc_ometria.mapping import contacts, orders
+from bc_ometria.mapping.addresses import in_steps
 from bc_ometria.mapping.assemble import Orders
 from bc_ometria.mapping.documents import from_documents
 from bc_ometria.mapping.events import events
 from bc_ometria.mapping.lifecycle import lifecycle
 from bc_ometria.mapping.lookup import instants
+from bc_ometria.mapping.merges import MERGED, resolve
 from bc_ometria.mapping.reentered import same_orders
+from bc_ometria.ometria.fields import EMAIL_RULE, is_email
 from bc_ometria.ometria.payloads import violations
 from bc_ometria.resources import Scope, Store, Tenant, day_of
 from bc_ometria.rules import Rules
-from bc_ometria.store import exceptions, mirror, order_events, outbox, sales, touched, unsubscribes, vanished
+from bc_ometria.store import exceptions, merges, mirror, order_events, outbox, sales, touched, unsubscribes, vanished
 from bc_ometria.store.database import one_at_a_time
 
 _BATCH = 5_000  # records mapped at once
@@ -78,8 +81,10 @@ class _Mapped:
 def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numbers: Sequence[str]) -> _Mapped:
     documents = sales.documents(engine, order_numbers)
     assembled = from_documents(documents["document"].tolist())
+    of_merges = resolve(merges.related(engine, assembled.headers["customer"]))
+    assembled = orders.of_survivors(assembled, of_merges.survivors)
     held_rows = mirror.held_rows_of(engine, mirror.ORDER_RESOURCES, order_numbers)
-    erased = mirror.erased_customers(engine, assembled.headers["customer"])
+    erased = mirror.erased_customers(engine, assembled.headers["customer"]) | of_merges.erased
     life = lifecycle(assembled, orders.claims_of(assembled, rules), rules.reasons)
     gone = vanished.noticed(engine, order_numbers)
     decisions = orders.decide(assembled, life, rules, erased_customers=erased, vanished=gone.index)
@@ -99,6 +104,7 @@ def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numb
             field_findings(reduced, stake, "reduced_lines"),
             field_findings(_vanished(engine, assembled, decisions[is_gone]), stake, "order_vanished"),
             _violations("order", mapped, stake),
+            field_findings(_bad_addresses(decisions[goes.to_numpy()]), stake),
         ]
     )
     mapped["standing"] = np.where(decisions["is_valid"].to_numpy()[goes.to_numpy()], "valid", "invalid")
@@ -121,6 +127,16 @@ def _map_orders(engine: Engine, rules: Rules, profile: TenantProfile, order_numb
     return _Mapped(
         decided, findings, documents, _told(told, decided, event_findings, rules), happened.withdrawn, event_findings
     )
+
+
+def _bad_addresses(decisions: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The addresses of orders that are none: held, although a customer's order is sent without its address (P1)."""
+    given = decisions[decisions["email"] != ""]
+    return [
+        (number, "email", EMAIL_RULE)
+        for number, email, identity in zip(given["ord_num"], given["email"], given["identity"], strict=True)
+        if identity != email and not is_email(email)
+    ]
 
 
 def _vanished(engine: Engine, assembled: Orders, decisions: pd.DataFrame) -> list[tuple[str, str, str]]:
@@ -178,20 +194,39 @@ def queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custome
     """Map the named customers and put each into the outbox: wanted, held with a reason, or excluded.
 
     An address whose customer Blue Cherry has not served yet waits in the mirror for it. One who opts in waits until
-    Ometria's unsubscribes have been read after the change was seen (``assets.unsubscribes``; truth 5).
+    Ometria's unsubscribes have been read after the change was seen (``assets.unsubscribes``; truth 5). One who opts out
+    of the other channel goes without that opt-in first, and is mapped again then.
     """
     with one_at_a_time(engine, _MAPPING_CONTACTS):
         return _queue_contacts(engine, rules, profile, customers)
 
 
 def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, customers: Sequence[str]) -> Counter:
+    # What is said of one customer bears on all whom merges connect with them: a survivor has everybody's opt-outs, and
+    # where a merge ends may be another one's change.
+    connected = merges.related(engine, customers)
+    of_merges = resolve(connected)
+    customers = sorted({*customers, *connected["customer"]})
     unchecked = unsubscribes.unchecked(engine, customers)
-    customers = [customer for customer in customers if customer not in unchecked]
-    done = touched.of(engine, "customer", customers)
-    parts, held_rows = mirror.read_customers(engine, customers)
-    known = _one_row_each(parts["customers"])
-    opt_outs = unsubscribes.of_customers(engine, customers)
-    decided_of = contacts.decide(known, parts["addresses"], opt_outs, rules, profile.time_zone)
+    opting_out = unchecked & unsubscribes.opting_out(engine, unchecked)
+    done = touched.of(engine, "customer", [customer for customer in customers if customer not in unchecked])
+    customers = [customer for customer in customers if customer not in unchecked - opting_out]
+    absorbed = sorted(of_merges.absorbed_by(customers))
+    parts, held_rows = mirror.read_customers(engine, {*customers, *absorbed})
+    held_rows = held_rows[held_rows["reference"].isin(customers)]
+    rows = _one_row_each(parts["customers"])
+    known = rows[rows["customer"].isin(customers)].reset_index(drop=True)
+    opt_outs = unsubscribes.of_customers(engine, [*customers, *absorbed])
+    decided_of = contacts.decide(
+        known,
+        parts["addresses"],
+        opt_outs,
+        rules,
+        profile.time_zone,
+        merges=of_merges,
+        absorbed=rows[rows["customer"].isin(absorbed)],
+        unchecked=opting_out,
+    )
     decisions = _with_unread(decided_of, held_rows)
     findings = contact_findings(decisions, held_rows, rules)
     goes = (decisions["excluded"] == "") & ~decisions["customer"].isin(holds(findings, rules).index)
@@ -201,15 +236,20 @@ def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custom
     findings = pd.concat([findings, _violations("contact", mapped, stake)])
     decided = _decided(decisions["customer"], decisions["excluded"], mapped, findings, rules)
     decided["changed_at"] = instants(decisions["changed_at"], profile.time_zone).array
+    decided["address"] = mapped.set_index("record_id")["address"].reindex(decided["record_id"]).fillna("").to_numpy()
     with engine.begin() as connection:
+        decided = in_steps(decided, outbox.known_contacts(connection, decided["record_id"].tolist()))
+        changed = merges.note(connection, decided["record_id"].tolist(), of_merges.survivors)
         for channel in unsubscribes.CHANNELS:
             opted_out = decisions["newer_opt_out"].str.contains(channel)
             unsubscribes.overtake(connection, channel, decisions.loc[opted_out, "customer"].tolist())
         states = outbox.put(connection, "contact", decided, history_after_h=rules.account.history_after_h)
         exceptions.record(connection, "contact", decided["record_id"].tolist(), findings)
-        gone = decisions.loc[decisions["excluded"] != "", "customer"]
-        if len(gone):
-            sales.map_again(connection, gone)
+        exceptions.mend(connection, exceptions.MERGE_FAILED, "contact", changed.taken_back)
+        gone = decisions.loc[~decisions["excluded"].isin(["", MERGED]), "customer"]
+        if mapped_again := [*gone, *changed.relinked]:
+            order_events.forget_waiting(connection, changed.relinked)
+            sales.map_again(connection, mapped_again)
         touched.settle(connection, done)
     return Counter(states)
 
@@ -219,8 +259,9 @@ def _with_unread(decisions: pd.DataFrame, held_rows: pd.DataFrame) -> pd.DataFra
     unread = sorted(set(held_rows["reference"]) - set(decisions["customer"]))
     if not unread:
         return decisions
-    blank = {name: "" for name in decisions.columns if name not in ("customer", "changed_at")}
-    rows = pd.DataFrame({"customer": unread, **blank, "changed_at": np.datetime64("NaT", "us")})
+    times = ("changed_at", "consent_at", "sms_at")
+    blank: dict[str, object] = {name: "" for name in decisions.columns if name not in ("customer", *times)}
+    rows = pd.DataFrame({"customer": unread, **blank, **dict.fromkeys(times, np.datetime64("NaT", "us"))})
     return pd.concat([decisions, rows], ignore_index=True)
 
 

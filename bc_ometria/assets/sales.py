@@ -9,15 +9,18 @@ import orjson
 import pandas as pd
 from sqlalchemy import Engine
 
-from bc_ometria.assets.mirror import MIRRORED, capture_orders
+from bc_ometria.assets.mirror import MIRRORED, capture, capture_orders
 from bc_ometria.assets.overlap import write_behind
 from bc_ometria.automation.partitions import change_day
 from bc_ometria.automation.retention import mark_changed
+from bc_ometria.blue_cherry.client import BlueCherryClient
+from bc_ometria.blue_cherry.errors import BlueCherryError
+from bc_ometria.blue_cherry.profile import TenantProfile
 from bc_ometria.mapping.assemble import assemble
 from bc_ometria.mapping.documents import to_documents
 from bc_ometria.mapping.money import is_whole
 from bc_ometria.resources import BlueCherry, Scope, Store, Tenant, day_of
-from bc_ometria.store import mirror, sales, touched
+from bc_ometria.store import catalogue, mirror, sales, touched
 from bc_ometria.store.database import one_at_a_time
 from bc_ometria.store.touched import Touched
 
@@ -100,6 +103,24 @@ def _with_faults(versions: Sequence[str], order_numbers: pd.Series, held_rows: p
     ]
 
 
+def read_catalogue_first(engine: Engine, blue_cherry: BlueCherryClient, profile: TenantProfile) -> str:
+    """Read the catalogue where the store has no order yet; what could not be read of it, blank where all could.
+
+    Otherwise the first orders would go without the names of their sizes and colours, and all of them once more when
+    ``catalogue_sync`` brings those. It keeps no order back: what cannot be read now comes later.
+    """
+    if sales.is_any_known(engine):
+        return ""
+    trouble = []
+    for resource in catalogue.RESOURCES:
+        if mirror.watermark(engine, resource) is None:
+            try:
+                capture(engine, blue_cherry, profile, resource, modified_since=None)
+            except BlueCherryError as error:
+                trouble.append(f"{resource}: {error}")
+    return " ".join(trouble)
+
+
 @dg.asset(
     key=["sales", "orders"],
     deps=[["blue_cherry", name] for name in (*MIRRORED, "refreshed") if name != "addresses"],
@@ -113,6 +134,8 @@ def sales_orders(
     context: dg.AssetExecutionContext, blue_cherry: BlueCherry, store: Store, tenant: Tenant, scope: Scope
 ) -> dg.MaterializeResult:
     with blue_cherry.client(tenant.profile) as client:
+        if trouble := read_catalogue_first(store.engine, client, tenant.profile):
+            context.log.warning(f"Orders go without what the catalogue says of them. {trouble}")
         reread = partial(capture_orders, store.engine, client, tenant.profile)
         if scope.only_new:
             assembled, new = assemble_touched(store.engine, reread)

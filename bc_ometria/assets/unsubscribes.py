@@ -71,13 +71,14 @@ def ometria_unsubscribes(
         note_refusal(engine, str(error))  # the sensors start nothing for a while
         raise
     except OmetriaError as error:
+        unsubscribes.note_failure(engine)
         if not scope.only_new:
             raise
         # The live run goes on: opt-outs and orders must not wait for this.
         waiting = unsubscribes.waiting(engine).opt_ins
         context.log.warning(
-            f"Ometria's unsubscribes could not be read: {error} {waiting} contacts that opt in wait for the next run; "
-            "the others go."
+            f"Ometria's unsubscribes could not be read: {error} Contacts that opt in wait for the next run, {waiting} "
+            "of them to be mapped; the others go."
         )
         context.instance.add_run_tags(context.run.run_id, {"ended": "with gaps"})
         gaps = "with gaps: could not be read, and contacts that opt in wait"

@@ -3,17 +3,24 @@
 import dagster as dg
 
 from bc_ometria.automation.retention import prune_runs
+from bc_ometria.checks import fill_rates
 from bc_ometria.resources import Store, Tenant
 from bc_ometria.store import outbox
 
+_OF_ALL_ROWS = dg.AssetSelection.checks(*(key for check in fill_rates.checks for key in check.check_keys))
+"""Checks of the rows of weeks: hourly, for the work of a live run is in proportion to what changed."""
+
+_STARTED_BY_A_SENSOR = {"dagster/max_retries": "0"}
+"""What died a sensor starts again by itself: a retry of Dagster's would run beside that."""
+
 live_sync = dg.define_asset_job(
     "live_sync",
-    selection=dg.AssetSelection.groups("blue_cherry", "sales", "ometria", "delivery"),
+    selection=dg.AssetSelection.groups("blue_cherry", "sales", "ometria", "delivery") - _OF_ALL_ROWS,
     executor_def=dg.in_process_executor,
     config={"loggers": {"console": {"config": {"log_level": "INFO"}}}},
     description="Blue Cherry's changes all the way into Ometria. The sensor starts it for what is new; started "
     "by hand it redoes the whole of a change_day.",
-    tags={"dagster/max_runtime": 3600, "lane": "live"},
+    tags={"dagster/max_runtime": 3600, "lane": "live", **_STARTED_BY_A_SENSOR},
 )
 
 catalogue_sync = dg.define_asset_job(
@@ -31,7 +38,16 @@ bulk_delivery = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Sends all that waits in the outbox, bulk and live, until nothing is due. It runs beside live_sync; "
     "they share the calls that Ometria allows, and the most urgent record gets the next one.",
-    tags={"dagster/max_runtime": 86_400, "lane": "bulk"},
+    tags={"dagster/max_runtime": 86_400, "lane": "bulk", **_STARTED_BY_A_SENSOR},
+)
+
+merge_customers = dg.define_asset_job(
+    "merge_customers",
+    selection=dg.AssetSelection.groups("merges"),
+    executor_def=dg.in_process_executor,
+    description="Has Ometria merge the customers that Blue Cherry merged. Ometria takes one call a minute, so it runs "
+    "apart from everything else, and nothing waits for it.",
+    tags={"dagster/max_runtime": 14_400, "lane": "merges"},
 )
 
 read_unsubscribes = dg.define_asset_job(

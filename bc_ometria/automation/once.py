@@ -26,6 +26,15 @@ def run_bulk_delivery(definitions: dg.Definitions, instance: dg.DagsterInstance)
     )
 
 
+def run_merge_customers(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """Run ``merge_customers`` until no merge is due; a failed step does not raise."""
+    return definitions.resolve_job_def("merge_customers").execute_in_process(
+        instance=instance,
+        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        raise_on_error=False,
+    )
+
+
 def _run_for_what_is_new(
     job: str, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> dg.ExecuteInProcessResult:

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ValidationError
 from sqlalchemy import Engine
 
 from bc_ometria.automation.hints import take_hints
-from bc_ometria.automation.jobs import bulk_delivery, live_sync, runs_under_way
+from bc_ometria.automation.jobs import bulk_delivery, live_sync, merge_customers, runs_under_way
 from bc_ometria.automation.news import Answer, ask
+from bc_ometria.automation.orphans import fail_orphans
 from bc_ometria.automation.partitions import change_day
 from bc_ometria.blue_cherry.errors import BlueCherryError
 from bc_ometria.blue_cherry.profile import TenantProfile
@@ -17,7 +18,7 @@ from bc_ometria.config import load_profile
 from bc_ometria.delivery.budget import refusal
 from bc_ometria.resources import BlueCherry, Store, Tenant, run_config
 from bc_ometria.rules import Rules
-from bc_ometria.store import outbox, sales, to_refresh, touched
+from bc_ometria.store import merges, outbox, sales, to_refresh, touched
 from bc_ometria.store.lanes import BULK, LANES, LIVE
 
 _STUCK_S = 120.0
@@ -122,6 +123,8 @@ def live_sensor(
     context: dg.SensorEvaluationContext, blue_cherry: BlueCherry, store: Store, tenant: Tenant
 ) -> dg.RunRequest | dg.SkipReason:
     engine, now = store.engine, datetime.now(UTC)
+    if orphans := fail_orphans(context.instance, engine, now):
+        context.log.warning(f"Runs whose process is gone are marked as failed: {', '.join(orphans)}.")
     memory = Memory.read(context.cursor)
     hints = take_hints(context.instance, engine, memory.last_report)
     if hints.reports:
@@ -171,6 +174,22 @@ def bulk_sensor(context: dg.SensorEvaluationContext, store: Store, tenant: Tenan
     return dg.RunRequest(run_config=run_config(only_new=False))
 
 
+@dg.sensor(
+    job=merge_customers,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Starts merge_customers where Ometria is to be asked for a merge, or to be looked at for one.",
+)
+def merge_sensor(context: dg.SensorEvaluationContext, store: Store, tenant: Tenant) -> dg.RunRequest | dg.SkipReason:
+    if runs_under_way(context.instance, merge_customers.name):
+        return dg.SkipReason("A run of merge_customers is under way.")
+    if refusal := _refusal(store.engine):
+        return dg.SkipReason(refusal)
+    if not merges.is_any_due(store.engine, tenant.rules.account.read_back_until):
+        return dg.SkipReason("No merge is due.")
+    return dg.RunRequest()
+
+
 def _refusal(engine: Engine) -> str:
     """Why no run is started, where Ometria refused the key a moment ago; blank otherwise."""
     refused = refusal(engine)
@@ -201,5 +220,6 @@ def is_live_work_waiting(engine: Engine, rules: Rules) -> bool:
         or outbox.is_any_due(engine, LIVE, terms=terms)
         or outbox.is_any_event_ready(engine, terms)
         or outbox.is_any_lost(engine)
+        or outbox.is_any_contact_kept_back(engine, LIVE)
         or not sales.rules_are_applied(engine, rules.version)
     )

@@ -53,7 +53,8 @@ def contents(rules: Rules) -> pa.DataFrameSchema:
 
 
 def contact(rules: Rules) -> pa.DataFrameSchema:
-    """The attributes that a contact should have, and an opt-in that is newer than any opt-out."""
+    """The attributes that a contact should have, an opt-in that is newer than any opt-out, and a merge that ends
+    somewhere."""
     attributes = rules.attributes.contacts
     return pa.DataFrameSchema(
         {
@@ -62,6 +63,7 @@ def contact(rules: Rules) -> pa.DataFrameSchema:
             "country": pa.Column(checks=_filled(_lack(attributes.country))),
             "consent": pa.Column(checks=_filled(_lack(attributes.consent))),
             "newer_opt_out": pa.Column(checks=pa.Check.eq("", error="opt_out_is_newer")),
+            "unclear_merge": pa.Column(checks=pa.Check.eq("", error="merge_unclear")),
         }
     )
 
@@ -127,6 +129,7 @@ _BLUE_CHERRY_NAMES = {
     "claim_against_evidence": "ord_status",
     "evidence_apart": "order_stages",
     "newer_opt_out": "consent_date",
+    "unclear_merge": "merged_into",
 }
 
 
@@ -188,7 +191,8 @@ def _order_detail(code: str, field: str, order: pd.Series) -> str:
 
 
 def _contact_detail(code: str, field: str, contact: pd.Series) -> str:
-    return str(contact["newer_opt_out"]) if code == "opt_out_is_newer" else ""
+    shown = {"opt_out_is_newer": contact["newer_opt_out"], "merge_unclear": contact["unclear_merge"]}
+    return str(shown.get(code, ""))
 
 
 def _short(code: str) -> str:

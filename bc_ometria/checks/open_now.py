@@ -22,7 +22,7 @@ def _exceptions_check(
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=dg.AssetKey(asset), name=name, description=description)
     def check(store: Store, tenant: Tenant) -> dg.AssetCheckResult:
-        record_type = RECORD_TYPES[asset[-1]]
+        record_type = RECORD_TYPES.get(asset[-1], "contact")  # that of a merge
         found = exceptions.open_now(store.engine, record_type, codes)
         blocked = exceptions.blocked_events(store.engine, record_type, codes)
         return _result(found, blocked, record_type, tenant.rules)
@@ -125,8 +125,8 @@ checks = [
     _exceptions_check(
         ["ometria", "contacts"],
         "contacts_are_valid",
-        ["invalid_field", "invalid_phone", "record_too_large"],
-        "Every contact can be sent: its fields are valid.",
+        ["invalid_field", "invalid_phone", "record_too_large", "merge_unclear"],
+        "Every contact can be sent: its fields are valid, and it is clear who it is.",
     ),
     _exceptions_check(
         ["ometria", "contacts"],
@@ -139,6 +139,12 @@ checks = [
         "events_can_go",
         ["unmapped_reason", "unknown_warehouse", "invalid_field", "record_too_large"],
         "Every event can be sent: the rules know the codes that it would tell, and its fields are valid.",
+    ),
+    _exceptions_check(
+        ["delivery", "merges"],
+        "merges_are_done",
+        ["merge_failed"],
+        "Ometria merged every customer that it was asked to.",
     ),
     *(
         _exceptions_check(

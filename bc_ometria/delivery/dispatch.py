@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from bc_ometria.delivery import budget, guard, late, pace
+from bc_ometria.delivery import budget, guard, late, pace, swaps
 from bc_ometria.delivery.proof import Proved, Prover
 from bc_ometria.delivery.push import Push, Pushed
 from bc_ometria.ometria.client import OmetriaClient
@@ -123,6 +123,8 @@ class _Delivery:
                 wait(under_way, timeout=_POLL_S, return_when=FIRST_COMPLETED)
             elif not self._is_out and self._is_anything_due(self._lanes_by_time()):
                 time.sleep(_POLL_S)  # for others to fill the call, or for room in Ometria's queue
+            elif swaps.part(self.engine):
+                continue
             elif self._is_all_proved_or_left():
                 return self.done
             else:

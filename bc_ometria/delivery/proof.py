@@ -13,10 +13,10 @@ from sqlalchemy import Engine
 
 from bc_ometria.delivery.refusals import Errors, read_errors
 from bc_ometria.ometria.client import PAGE_SIZE, OmetriaClient
-from bc_ometria.ometria.comparison import differences, opt_outs_of_ometria
+from bc_ometria.ometria.comparison import differences, opt_outs_of_ometria, opted_out_after_all
 from bc_ometria.ometria.errors import AccessRefused, OmetriaError
 from bc_ometria.rules import Account
-from bc_ometria.store import exceptions, order_events, outbox
+from bc_ometria.store import exceptions, order_events, outbox, unsubscribes
 from bc_ometria.store.lanes import LANES
 from bc_ometria.store.order_events import RECORD_TYPE as EVENT
 from bc_ometria.store.outbox import Outcome, Sent
@@ -188,10 +188,14 @@ class Prover:
         """Write what the comparison says; what differs but is not overdue is left for another look."""
         drift_before = datetime.now(UTC) - timedelta(seconds=self.account.read_back_until)
         equal: list[Sent] = []
+        opt_outs: list[tuple[str, str, datetime]] = []
         overdue: dict[Outcome, dict[Sent, str]] = {"repair": {}, "drift": {}}
         for record, seen in shown:
             payload = orjson.loads(record.payload)
             found = differences(payload, seen)
+            if record_type == "contact" and seen:
+                at = _unsubscribed(seen)
+                opt_outs += [(record.record_id, channel, at) for channel in opted_out_after_all(payload, seen)]
             if not found:
                 equal.append(record)
             elif record.accepted_at < drift_before:
@@ -202,6 +206,7 @@ class Prover:
         with self.engine.begin() as connection:
             confirmed = outbox.settle(connection, record_type, equal, "confirmed")
             exceptions.mend(connection, "drift", record_type, list(confirmed))
+            unsubscribes.note_seen(connection, opt_outs)
             for outcome, told in overdue.items():
                 settled = outbox.settle(connection, record_type, list(told), outcome)
                 states.update(settled.values())
@@ -213,6 +218,16 @@ class Prover:
             repaired=Counter({record_type: states["wanted"]}),
             drifted=Counter({record_type: states["drift"]}),
         )
+
+
+def _unsubscribed(shown: dict[str, Any]) -> datetime:
+    """When the person opted out by what Ometria shows, now where it does not say."""
+    now = datetime.now(UTC)
+    try:
+        at = datetime.fromisoformat(shown["timestamp_unsubscribed"])
+    except (KeyError, TypeError, ValueError):
+        return now
+    return min(at, now) if at.tzinfo else now
 
 
 def _share(record: Sent) -> float:

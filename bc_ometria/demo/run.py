@@ -26,7 +26,7 @@ from sqlalchemy import Engine, text
 from bc_ometria.demo import audit
 from bc_ometria.demo.processes import end, start_sandbox
 from bc_ometria.home import settle_in_afresh
-from bc_ometria.store import outbox
+from bc_ometria.store import merges, outbox
 from bc_ometria.store.database import connect, migrate
 from bc_ometria.store.lanes import BULK
 
@@ -61,7 +61,7 @@ def run_demo(
         os.environ.update(variables)
         problems = _live(console, engine, variables, steps)
         with console.status("Comparing Ometria with Blue Cherry …"):
-            contacts, orders, events = _audit(engine, variables)
+            contacts, orders, events = compare(engine, variables)
     console.print(_table(contacts, orders))
     console.print(_events_in_short(events), highlight=False, soft_wrap=True)
     for text_ in [*problems, *_complaints(contacts), *_complaints(orders), *events.wrong[:20]]:
@@ -93,6 +93,7 @@ def _live(console: Console, engine: Engine, variables: dict[str, str], steps: li
         run_bulk_delivery,
         run_catalogue_sync,
         run_live_sync,
+        run_merge_customers,
         run_sweep,
     )
     from bc_ometria.automation.partitions import months_since
@@ -126,7 +127,13 @@ def _live(console: Console, engine: Engine, variables: dict[str, str], steps: li
                 return failures(result)
         for _ in range(_SETTLING_RUNS):
             if not is_anything_waiting(engine, rules):
-                return []
+                if not merges.is_any_due(engine, rules.account.read_back_until):
+                    return []
+                progress.update(task, description="Merging customers, one call a minute")
+                result = run_merge_customers(definitions, instance)
+                if not result.success:
+                    return failures(result)
+                continue
             progress.update(task, description="Waiting until Ometria has shown everything")
             is_bulk = outbox.is_any_due(engine, BULK)
             result = (run_bulk_delivery if is_bulk else run_live_sync)(definitions, instance)
@@ -140,7 +147,8 @@ def _advance(variables: dict[str, str], to: datetime) -> None:
     httpx.post(url, json={"to": to.isoformat()}, timeout=300).raise_for_status()
 
 
-def _audit(engine: Engine, variables: dict[str, str]) -> tuple[audit.Account, audit.Account, audit.EventAccount]:
+def compare(engine: Engine, variables: dict[str, str]) -> tuple[audit.Account, audit.Account, audit.EventAccount]:
+    """What became of all customers, orders and events: Blue Cherry against Ometria, while both stand still."""
     rows = audit.read_blue_cherry(variables)
     ometria = audit.read_ometria(variables["OMETRIA_BASE_URL"].removesuffix("/v2"))
     defects = httpx.get(f"{variables['BLUE_CHERRY_BASE_URL']}/_control/retailer").raise_for_status().json()

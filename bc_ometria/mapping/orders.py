@@ -1,7 +1,8 @@
 """Assembled orders become Ometria's orders: first the decision about each, then the payloads of those that go."""
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -35,6 +36,14 @@ _OF_LIFE = (
 
 _BUCKET_LABELS = np.array([f"{bucket:02d}" for bucket in range(25)], dtype=object)
 """The two digits of size buckets 1 to 24, and of 0 for a line without sizes."""
+
+
+def of_survivors(orders: Orders, survivors: Mapping[str, str]) -> Orders:
+    """The same orders, those of merged customers as the survivors' (``merges.Merges.survivors``)."""
+    codes = orders.headers["customer"]
+    if not codes.isin(survivors).any():
+        return orders
+    return replace(orders, headers=orders.headers.assign(customer=codes.replace(dict(survivors))))
 
 
 def claims_of(orders: Orders, rules: Rules) -> np.ndarray:
@@ -286,7 +295,11 @@ def _reduced(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _customers(headers: pd.DataFrame, rules: Rules) -> Iterator[dict[str, str]]:
-    """Ometria's ``customer`` of each order, without what is blank; a guest has no ``id``."""
+    """Ometria's ``customer`` of each order, without what is blank: a guest has no ``id``, and who has one no ``email``.
+
+    ``customer_id`` joins an order to its contact (contracts/ometria.md). The address that the order was placed under
+    may be a former one by now, or somebody else's (F1).
+    """
     country = headers["bill_country"].where(headers["bill_country"] != "", headers["ship_country"])
     home = look_up(headers["division"], {code: rule.country for code, rule in rules.divisions.items()})
     phones = international(headers["phone"], country.where(country != "", home), rules.phones)
@@ -295,7 +308,7 @@ def _customers(headers: pd.DataFrame, rules: Rules) -> Iterator[dict[str, str]]:
         customer = {}
         if account:
             customer["id"] = account
-        if email:
+        elif email:
             customer["email"] = email
         if first_name:
             customer["firstname"] = first_name

@@ -9,6 +9,7 @@ from typing import Any, Self
 from urllib.parse import quote
 
 import httpx
+import orjson
 
 from bc_ometria.ometria.budget import CallBudget
 from bc_ometria.ometria.connection import Connection, masked
@@ -20,6 +21,9 @@ MAX_RECORDS = 100
 
 PAGE_SIZE = 250
 """The most items in one page of a list."""
+
+MAX_MERGED = 5
+"""The most customers to merge into a survivor with one call."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +135,24 @@ class OmetriaClient:
             "and orders go again by themselves under the same ids. If it stays, look at OMETRIA_BASE_URL."
         )
 
+    def merge(self, survivor: str, merged: Sequence[str], *, has_turn: bool = False) -> str:
+        """Ask for customers, by their ``customer_id``, to be merged into ``survivor``; the id of Ometria's job.
+
+        ``has_turn``: the caller took this call's turn with ``budget.acquire``.
+        Raises ``ValueError`` for nobody, or more than ``MAX_MERGED``.
+        """
+        if not 1 <= len(merged) <= MAX_MERGED:
+            raise ValueError(f"a merge takes 1 to {MAX_MERGED} customers, not {len(merged)}")
+        asked = {"survivor": _customer(survivor), "customers_to_merge": [_customer(each) for each in merged]}
+        match self._connection.merge(orjson.dumps(asked), has_turn=has_turn):
+            case {"job_id": str() | int() as job_id} | {"id": str() | int() as job_id}:
+                return str(job_id)
+        raise OutcomeUnknown("Ometria answered a merge without naming its job: it may or may not merge the customers.")
+
+    def merge_job(self, job_id: str) -> dict[str, Any] | None:
+        """A merge as Ometria tells of it, None where it knows none of that id."""
+        return self._one(f"/merge-profile/{_segment(job_id)}")
+
     def errors(self) -> list[RecordError]:
         """The account's latest record errors, at most 100 and of every sender, in Ometria's order."""
         return [_record_error(element) for element in self._list("/push/_errors")]
@@ -188,6 +210,10 @@ class OmetriaClient:
             yield from page
             offset += len(page)
             before = page
+
+
+def _customer(code: str) -> dict[str, str]:
+    return {"type": "customer_id", "value": code}
 
 
 def _count(header: str) -> int | None:

@@ -69,6 +69,16 @@ def opt_outs_of_ometria(wanted: dict[str, Any], shown: dict[str, Any]) -> set[st
     return owned
 
 
+def opted_out_after_all(wanted: dict[str, Any], shown: dict[str, Any]) -> list[str]:
+    """The channels, ``email`` and ``sms``, of which the wanted record opts in and Ometria shows an opt-out."""
+    channels = []
+    if wanted.get("marketing_optin") == "EXPLICITLY_OPTEDIN" and shown.get("marketing_optin") == "EXPLICITLY_OPTEDOUT":
+        channels.append("email")
+    if _allows_texts(wanted) is True and _allows_texts(shown) is False:
+        channels.append("sms")
+    return channels
+
+
 def _compare_objects(wanted: dict[str, Any], shown: dict[str, Any], path: str, found: list[Difference]) -> None:
     for name, value in wanted.items():
         other = shown.get(name)

@@ -38,6 +38,7 @@ _LOST: dict[Kind, str] = {
     "push": "The records may or may not have been received. Contacts and orders go again by themselves under the same "
     "ids, which changes nothing that is there.",
     "other": "Nothing was read; it is asked again by itself.",
+    "merge": "Ometria may or may not merge the customers. Before it is asked again, it is looked whether it has.",
 }
 
 
@@ -82,6 +83,12 @@ class Connection:
         """The JSON at ``path``; None for a 404 where ``missing_ok``."""
         answer = self._answer("other", self._http.build_request("GET", path, params=params))
         return None if missing_ok and answer.status_code == 404 else self._json("other", answer)
+
+    def merge(self, content: bytes, *, has_turn: bool = False) -> Any:
+        """The JSON that ``POST /merge-profile`` answers; ``has_turn``: the caller took the call's turn."""
+        headers = {"Content-Type": "application/json"}
+        request = self._http.build_request("POST", "/merge-profile", content=content, headers=headers)
+        return self._json("merge", self._answer("merge", request, has_turn=has_turn))
 
     def push(self, content: bytes, start_by: float = inf, *, has_turn: bool = False) -> tuple[Any, httpx.Headers]:
         """The JSON and the headers that ``POST /push`` answers; raises ``NotReceived`` where the call's turn

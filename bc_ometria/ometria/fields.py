@@ -1,6 +1,7 @@
 """The kinds of value in an Ometria record, each with the rule it keeps (``contracts/ometria.md``; P1)."""
 
 import json
+import re
 from datetime import date, datetime
 from math import isfinite
 from typing import Annotated, Any
@@ -122,6 +123,14 @@ Text140 = Annotated[str, StringConstraints(pattern=_TEXT, max_length=140)]
 Text255 = Annotated[str, StringConstraints(pattern=_TEXT, max_length=255)]
 Id = Annotated[str, StringConstraints(pattern=_ID, max_length=255)]
 Email = Annotated[str, StringConstraints(pattern=_EMAIL, max_length=254)]
+EMAIL_RULE = RULES_OF_PATTERNS[_EMAIL]
+
+
+def is_email(text: str) -> bool:
+    """Whether a text is an address as a record may carry it."""
+    return len(text) <= 254 and re.fullmatch(_EMAIL, text) is not None
+
+
 Phone = Annotated[str, StringConstraints(pattern=_PHONE)]
 Currency = Annotated[str, AfterValidator(_currency)]
 Country = Annotated[str, AfterValidator(_country)]

@@ -93,6 +93,13 @@ class Pace(Rule):
     minutes: Annotated[float, Field(gt=0)] = 5
 
 
+class ForcedConsent(Rule):
+    """Why Blue Cherry's consent by e-mail overrides what every other listing of a person says; blank: it does not."""
+
+    opt_out: str = ""
+    opt_in: str = ""
+
+
 class Account(Rule):
     """The Ometria account, and the readings its documentation leaves open; seconds where a time is meant."""
 
@@ -111,6 +118,7 @@ class Account(Rule):
     fill_wait_s: Annotated[float, Field(ge=0)] = 1
     queue_reserve: Annotated[int, Field(ge=0)] = 10_000
     payload_days: Annotated[int, Field(ge=1)] = 90
+    force_optin: ForcedConsent = ForcedConsent()
 
 
 class ExceptionCode(Rule):
@@ -235,7 +243,7 @@ class Rules(Rule):
         content = self.model_dump_json(
             exclude={
                 "exceptions": {"__all__": {"owner", "meaning", "action", "wait_min", "lasts_h", "ages"}},
-                "account": Account.model_fields.keys() - {"collection", "discount_sign"},
+                "account": Account.model_fields.keys() - {"collection", "discount_sign", "force_optin"},
                 "thresholds": True,
                 "retention": True,
             }

@@ -28,6 +28,8 @@ FINDING = ["code", "record_id", "field", "detail", "division", "value", "currenc
 
 _LATER = ("rejected", "drift")  # found by delivery, not by mapping: only a new version can mend them
 
+MERGE_FAILED = "merge_failed"  # only Ometria can mend it, and who takes the merge back
+
 _LASTS = f"EXISTS (SELECT FROM {exception_codes.fullname} c WHERE c.code = e.code AND c.lasts_h IS NOT NULL)"
 
 
@@ -94,6 +96,7 @@ def record(connection: Connection, record_type: str, record_ids: Sequence[str], 
         WHERE e.is_open AND NOT e.is_mended AND e.record_type = '{record_type}' AND e.record_id = v.record_id
             AND o.record_type = e.record_type
             AND (e.code NOT IN ({later}) OR (o.state <> 'drift' AND o.reason <> e.code)) AND NOT {_LASTS}
+            AND e.code <> '{MERGE_FAILED}'
             AND NOT EXISTS (
                 SELECT FROM findings f
                 WHERE f.code = e.code AND f.record_id = e.record_id AND f.field = e.field

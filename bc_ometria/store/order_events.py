@@ -13,7 +13,7 @@ from sqlalchemy import Column, Connection, Engine, Row, Text, text
 from bc_ometria.store import outbox
 from bc_ometria.store.copy import copy_in, copy_out, temporary_keys, temporary_like
 from bc_ometria.store.parents import is_shown, is_there
-from bc_ometria.store.schema import MIRROR, SCHEMA, exceptions, order_events
+from bc_ometria.store.schema import MIRROR, SCHEMA, exceptions, order_events, sales_orders
 
 RECORD_TYPE = "custom_event"
 
@@ -96,6 +96,25 @@ def put(
         },
     ).rowcount
     return states | ({"withdrawn": no_longer_so} if no_longer_so else {})
+
+
+def forget_waiting(connection: Connection, customers: Sequence[str]) -> None:
+    """Forget the events that wait of these customers' orders, as if they had not been told: their orders are another
+    one's now, and the next mapping tells them again under the same ids."""
+    connection.execute(
+        text(
+            f"""
+            WITH forgotten AS (
+                DELETE FROM {_OUTBOX} o USING {order_events.fullname} e, {sales_orders.fullname} s
+                WHERE o.record_type = '{RECORD_TYPE}' AND o.record_id = e.record_id AND e.ord_num = s.ord_num
+                    AND s.customer = ANY(:customers) AND o.state = 'wanted' AND {_NOT_UNDER_WAY}
+                RETURNING o.record_id
+            )
+            DELETE FROM {order_events.fullname} e USING forgotten f WHERE e.record_id = f.record_id
+            """
+        ),
+        {"customers": list(customers)},
+    )
 
 
 def waiting(connection: Connection, parents_wait_min: float) -> pd.DataFrame:

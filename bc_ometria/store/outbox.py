@@ -8,6 +8,10 @@ and empty where that is not known: while a call has no known outcome, and after 
 
 ``standing`` is what the guard of controlled flow watches: ``valid`` or ``invalid`` of an order, ``email:in sms:out``
 of a contact (``in``, ``out`` or ``unknown``); ``sent_standing`` is that of what Ometria last accepted.
+
+A contact with a new e-mail address goes in several payloads, one after the other (``mapping.addresses``). The first of
+them is the row's version like any other; once it is proved the next one of ``following`` takes its place. ``address``
+is a hash of the address in the payload, and ``addresses`` are those under which Ometria may know the contact.
 """
 
 import time
@@ -25,6 +29,7 @@ from bc_ometria.store.copy import copy_in, temporary_like
 from bc_ometria.store.lanes import LANES, RECORD_TYPES
 from bc_ometria.store.parents import MAY_GO
 from bc_ometria.store.schema import lane_stops, order_events, outbox, sales_orders, touched
+from bc_ometria.store.unsubscribes import OPT_IN_MAY_GO
 
 LEASE_SECONDS = 300.0
 """How long a claimed record is its claimer's alone."""
@@ -44,8 +49,25 @@ _FLOWS = f"""NOT EXISTS (
 _LOST = "o.state = 'wanted' AND o.in_flight_version IS NOT NULL AND o.leased_until < now()"
 """Who sent the record ``o`` died before the reply was written: Ometria may have it."""
 
-_MAY_GO = f"""CASE WHEN o.record_type = 'custom_event'
-    THEN (o.in_flight_version IS NULL OR :resend_events) AND {MAY_GO}
+
+def _in_motion(row: str) -> str:
+    """Whether a contact is on its way to another address than one under which Ometria may know it."""
+    return (
+        f"{row}.record_type = 'contact' AND {row}.state IN ('wanted', 'sent') "
+        f"AND {row}.addresses <> ARRAY[{row}.address]"
+    )
+
+
+_ADDRESS_IS_FREE = f"""NOT EXISTS (
+    SELECT FROM {outbox.fullname} p WHERE {_in_motion("p")} AND p.record_id <> o.record_id
+        AND p.address <> o.address AND o.address = ANY(p.addresses)
+)"""
+"""Nobody is about to give up the address that the contact ``o`` is to get: Ometria would take them for one person."""
+
+_MAY_GO = f"""CASE o.record_type
+    WHEN 'custom_event' THEN (o.in_flight_version IS NULL OR :resend_events) AND {MAY_GO}
+    WHEN 'contact' THEN o.in_flight_version IS DISTINCT FROM o.wanted_version
+        AND {OPT_IN_MAY_GO} AND {_ADDRESS_IS_FREE}
     ELSE o.in_flight_version IS DISTINCT FROM o.wanted_version
 END"""
 """Of a version that was lost sight of, a look says first whether Ometria has it (``take_for_sent``); an event of which
@@ -106,14 +128,17 @@ def put(
 
     ``decided`` has one row per record: ``record_id``, ``payload`` and ``version`` (missing where it is kept
     back), ``state`` (``wanted``, ``held`` or ``excluded``), ``reason``, ``changed_at`` (with offset), and
-    ``standing`` where there is one. A version that Ometria already has is not wanted again; a record that Ometria
-    refused stays held until its version changes.
+    ``standing``, ``address`` and ``following`` where there is one. A version that Ometria already has is not wanted
+    again; a record that Ometria refused stays held until its version changes. Of several payloads the last one tells
+    whether it did.
 
     The lane follows from what Ometria has: a new opt-out, an order that counts as revenue there and no longer here;
     else from its type, and from whether its change in Blue Cherry is older than ``history_after_h`` hours.
     """
     written = ["record_type", "record_id", "payload", "wanted_version", "state", "reason", "standing", "changed_at"]
-    staged = pd.DataFrame({"standing": "", **decided.rename(columns={"version": "wanted_version"})})
+    written += ["address", "following"]
+    none = {"standing": "", "address": "", "following": ""}
+    staged = pd.DataFrame({**none, **decided.rename(columns={"version": "wanted_version"})})
     staged["record_type"] = record_type
     temporary_like(connection, outbox, "decided", written)
     copy_in(connection, "decided", outbox, staged[written])
@@ -132,6 +157,7 @@ def put(
                 lane = excluded.lane,
                 standing = excluded.standing,
                 changed_at = excluded.changed_at, seen_at = excluded.seen_at,
+                address = excluded.address, following = excluded.following,
                 queued_at = now(), next_attempt = excluded.next_attempt, attempts = 0,
                 state = CASE
                     WHEN excluded.state <> 'wanted' THEN excluded.state
@@ -140,7 +166,7 @@ def put(
                     WHEN o.proved_version = o.sent_version THEN 'confirmed'
                     ELSE 'sent'
                 END
-            WHERE (excluded.state = 'wanted' AND o.wanted_version IS DISTINCT FROM excluded.wanted_version)
+            WHERE (excluded.state = 'wanted' AND {_last("o")} IS DISTINCT FROM {_last("excluded")})
                 OR (excluded.state <> 'wanted'
                     AND (o.state, o.reason) IS DISTINCT FROM (excluded.state, excluded.reason))
             RETURNING state
@@ -152,6 +178,11 @@ def put(
     ).all()
     connection.exec_driver_sql("DROP TABLE decided")
     return {row.state: row.records for row in rows}
+
+
+def _last(row: str) -> str:
+    """The version that is to be there in the end."""
+    return f"coalesce(CAST({row}.following AS jsonb) -> -1 ->> 'version', {row}.wanted_version)"
 
 
 _IS_RECENT = "d.changed_at >= now() - make_interval(secs => 3600 * :history_after_h)"
@@ -310,6 +341,8 @@ def _take(connection: Connection, lane: str, record_type: str, limit: int, terms
             UPDATE {outbox.fullname} o SET
                 leased_until = now() + make_interval(secs => :lease),
                 in_flight_version = wanted_version, attempts = attempts + 1,
+                addresses = CASE WHEN o.address IS NULL OR o.address = ANY(o.addresses) THEN o.addresses
+                    ELSE array_append(o.addresses, o.address) END,
                 sent_version = CASE WHEN in_flight_version IS NULL THEN sent_version END
             FROM due WHERE o.record_type = :record_type AND o.record_id = due.record_id
             RETURNING o.record_id, o.wanted_version, o.payload, o.attempts, o.leased_until, o.standing, o.queued_at
@@ -456,9 +489,20 @@ def unproved_by_type(engine: Engine, lanes: Sequence[str] = LANES) -> dict[str, 
 
 Outcome = Literal["confirmed", "accepted", "again", "repair", "drift"]
 
+_NEXT = "CAST(following AS jsonb) -> 0 ->> "
+
+_ARRIVED = f"""addresses = CASE WHEN address IS NULL THEN addresses ELSE ARRAY[address] END,
+    payload = coalesce({_NEXT} 'payload', payload), wanted_version = coalesce({_NEXT} 'version', wanted_version),
+    standing = coalesce({_NEXT} 'standing', standing), address = coalesce({_NEXT} 'address', address),
+    attempts = CASE WHEN following IS NULL THEN attempts ELSE 0 END,
+    following = CASE WHEN jsonb_array_length(CAST(following AS jsonb)) > 1
+        THEN CAST(CAST(following AS jsonb) - 0 AS text) END"""
+"""What is there is there under one address, and the next payload takes its turn."""
+
 _OUTCOMES: dict[Outcome, str] = {
-    "confirmed": "state = 'confirmed', proved_version = sent_version, confirmed_at = now()",
-    "accepted": "state = 'accepted'",
+    "confirmed": f"""state = CASE WHEN following IS NULL THEN 'confirmed' ELSE 'wanted' END,
+        proved_version = sent_version, confirmed_at = now(), {_ARRIVED}""",
+    "accepted": f"state = CASE WHEN following IS NULL THEN 'accepted' ELSE 'wanted' END, {_ARRIVED}",
     "again": "state = 'wanted', sent_version = NULL, sent_standing = NULL, attempts = 0, next_attempt = now()",
     "drift": "state = 'drift', proved_version = NULL",
     "repair": """proved_version = NULL,
@@ -496,6 +540,87 @@ def settle(connection: Connection, record_type: str, records: Sequence[Sent], ou
         },
     )
     return {row.record_id: row.state for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What Ometria may know of a contact: hashes of its addresses, and what it last accepted about consent."""
+
+    addresses: list[str]
+    standing: str
+
+
+def known_contacts(connection: Connection, customers: Sequence[str]) -> dict[str, Known]:
+    """Those of these contacts that were ever sent. All of them stay as they are until the transaction ends."""
+    rows = connection.execute(
+        text(
+            f"SELECT record_id, addresses, coalesce(sent_standing, '') FROM {outbox.fullname} "
+            "WHERE record_type = 'contact' AND record_id = ANY(:ids) ORDER BY record_id FOR UPDATE"
+        ),
+        {"ids": list(customers)},
+    )
+    return {row[0]: Known(row[1], row[2]) for row in rows if row[1] is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A contact that waits to go to another address; ``addresses`` are those under which Ometria may know it."""
+
+    record_id: str
+    version: str
+    payload: str
+    address: str
+    addresses: list[str]
+
+
+def moving(connection: Connection) -> list[Moving]:
+    """The contacts that wait to go to another address, and are not under way."""
+    rows = connection.execute(
+        text(
+            f"SELECT record_id, wanted_version, payload, address, addresses FROM {outbox.fullname} o "
+            f"WHERE {_in_motion('o')} AND state = 'wanted' AND in_flight_version IS NULL AND payload IS NOT NULL "
+            "ORDER BY record_id"
+        )
+    )
+    return [Moving(*row) for row in rows]
+
+
+def put_before(connection: Connection, contact: Moving, payload: bytes, version: str, address: str) -> None:
+    """Have another payload go before that of a contact, unless it changed or went meanwhile."""
+    now = "json_build_object('version', wanted_version, 'payload', payload, 'standing', standing, 'address', address)"
+    connection.execute(
+        text(
+            f"UPDATE {outbox.fullname} SET payload = :payload, wanted_version = :version, address = :address, "
+            f"following = CAST(jsonb_build_array({now}) || coalesce(CAST(following AS jsonb), '[]') AS text) "
+            "WHERE record_type = 'contact' AND record_id = :id AND state = 'wanted' AND in_flight_version IS NULL "
+            "AND wanted_version = :before"
+        ),
+        {
+            "payload": payload.decode(),
+            "version": version,
+            "address": address,
+            "id": contact.record_id,
+            "before": contact.version,
+        },
+    )
+
+
+def is_any_contact_kept_back(engine: Engine, lanes: Sequence[str] = LANES) -> bool:
+    """Whether a contact would be due if its address were free, or its opt-in known to be the last word."""
+    with engine.connect() as connection:
+        return connection.execute(
+            text(
+                f"""
+                SELECT EXISTS (
+                    SELECT FROM {outbox.fullname} o JOIN unnest(CAST(:lanes AS text[])) l (lane) USING (lane)
+                    CROSS JOIN (VALUES ('contact')) t (record_type)
+                    WHERE o.record_type = 'contact' AND {_DUE} AND {_FLOWS}
+                        AND NOT ({OPT_IN_MAY_GO} AND {_ADDRESS_IS_FREE})
+                )
+                """
+            ),
+            {"lanes": list(lanes)},
+        ).scalar_one()
 
 
 def expire_payloads(engine: Engine, days: float) -> int:

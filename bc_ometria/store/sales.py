@@ -40,6 +40,12 @@ def put(engine: Engine, assembled: pd.DataFrame, done: Touched, gone: Sequence[s
     return written
 
 
+def is_any_known(engine: Engine) -> bool:
+    """Whether an order was ever assembled."""
+    with engine.connect() as connection:
+        return connection.execute(text(f"SELECT EXISTS (SELECT FROM {sales_orders.fullname})")).scalar_one()
+
+
 def unmapped(engine: Engine, limit: int, *, after: str = "") -> list[str]:
     """The next orders behind ``after`` whose newest version the outbox does not know."""
     with engine.connect() as connection:

@@ -81,6 +81,7 @@ MIRROR: dict[str, Table] = {
         *_texts("email_ok sms_ok loyalty_num loyalty_tier merged_into erased_ok"),
         *_local_times("birth_date consent_date create_date"),
         Index("blue_cherry_customers_email", text("lower(email)")),
+        Index("blue_cherry_customers_merged", "merged_into", postgresql_where=text("merged_into <> ''")),
         reference="customer",
     ),
     "addresses": _mirror(
@@ -250,6 +251,9 @@ outbox = Table(
     Column("repaired_version", Text),
     Column("standing", Text, nullable=False, server_default=""),
     Column("sent_standing", Text),
+    Column("address", Text),
+    Column("addresses", ARRAY(Text)),
+    Column("following", Text),
     Column("attempts", Integer, nullable=False, server_default="0"),
     _instant("next_attempt", nullable=False, server_default=func.now()),
     _instant("leased_until"),
@@ -281,6 +285,13 @@ outbox = Table(
         "outbox_events_sent",
         "accepted_at",
         postgresql_where=text("record_type = 'custom_event' AND accepted_at IS NOT NULL"),
+    ),
+    Index(
+        "outbox_moving",
+        "record_id",
+        postgresql_where=text(
+            "record_type = 'contact' AND state IN ('wanted', 'sent') AND addresses <> ARRAY[address]"
+        ),
     ),
     Index("outbox_unproved", "record_type", "accepted_at", postgresql_where=text("state = 'sent'")),
     Index(
@@ -329,6 +340,7 @@ ometria_account = Table(
     _instant("push_lost_at"),
     Column("errors_seen", Text),
     _instant("unsubscribes_read_at"),
+    _instant("unsubscribes_failed_at"),
     comment="what Ometria last said of its queue and of the key, since when a push has been without an answer, and the "
     "errors ring as it was last read",
 )
@@ -385,6 +397,22 @@ customer_unsubscribes = Table(
     comment="the same by customer, so that an opt-out outlives the address by which it was known",
 )
 
+merges = Table(
+    "merges",
+    metadata,
+    Column("merged", Text, primary_key=True),
+    Column("survivor", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("job_id", Text),
+    Column("calls", Integer, nullable=False, server_default="0"),
+    _instant("wanted_at", nullable=False, server_default=func.now()),
+    _instant("asked_at"),
+    _instant("settled_at"),
+    _instant("next_attempt", nullable=False, server_default=func.now()),
+    Index("merges_open", "next_attempt", postgresql_where=text("state <> 'done'")),
+    comment="customers that Blue Cherry merged into another one, and how far Ometria is with it",
+)
+
 live_since = Table(
     "live_since",
     metadata,
@@ -414,6 +442,15 @@ exceptions = Table(
     Index("exceptions_open", "record_type", "code", postgresql_where=text("is_open")),
     Index("exceptions_of_record", "record_type", "record_id"),
     comment="why a record is held, or what people should know about it; value in minor units",
+)
+
+unknown_columns = Table(
+    "unknown_columns",
+    metadata,
+    Column("resource", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    _instant("first_seen", nullable=False, server_default=func.now()),
+    comment="columns that Blue Cherry serves and nothing reads; each is told of once",
 )
 
 exception_codes = Table(

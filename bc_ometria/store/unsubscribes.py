@@ -25,6 +25,14 @@ _UNCHECKED = f"""
 """
 """Customers who opt in, of whom a row changed since the unsubscribes were last read, and when that was seen."""
 
+OPT_IN_MAY_GO = f"""(strpos(o.standing, '\\:in') = 0 OR NOT EXISTS (
+    SELECT FROM {ometria_account.fullname} WHERE unsubscribes_failed_at IS NOT NULL
+) AND NOT EXISTS (
+    SELECT FROM {touched.fullname} t WHERE t.kind = 'customer' AND t.key = o.record_id
+))"""
+"""Whether the contact ``o`` of the outbox opts in to nothing, or its opt-in is known to be the last word: the
+unsubscribes could be read when they last should be, and nothing waits that may have it mapped otherwise."""
+
 
 class Unsubscribe(NamedTuple):
     """An opt-out that a person made at Ometria: the address in any writing, one of ``CHANNELS``, and when."""
@@ -88,10 +96,43 @@ def put(engine: Engine, listed: Iterable[Unsubscribe]) -> int:
             f"""
             INSERT INTO {ometria_account.fullname} AS a (unsubscribes_read_at) VALUES (now())
             ON CONFLICT (only_row) DO UPDATE
-                SET unsubscribes_read_at = greatest(a.unsubscribes_read_at, excluded.unsubscribes_read_at)
+                SET unsubscribes_read_at = greatest(a.unsubscribes_read_at, excluded.unsubscribes_read_at),
+                    unsubscribes_failed_at = NULL
             """
         )
         return connection.exec_driver_sql("SELECT count(*) FROM news").scalar_one()
+
+
+def note_failure(engine: Engine) -> None:
+    """Remember that the unsubscribes could not be read: until they can, no opt-in goes (``OPT_IN_MAY_GO``)."""
+    with engine.begin() as connection:
+        connection.execute(
+            text(
+                f"INSERT INTO {ometria_account.fullname} (unsubscribes_failed_at) VALUES (now()) "
+                "ON CONFLICT (only_row) DO UPDATE SET unsubscribes_failed_at = excluded.unsubscribes_failed_at"
+            )
+        )
+
+
+def note_seen(connection: Connection, opt_outs: Iterable[tuple[str, str, datetime]]) -> None:
+    """Remember opt-outs that Ometria shows in contacts of ours that opted in, and have these mapped again: customer,
+    channel, and when at the latest."""
+    for customer, channel, at in sorted(opt_outs):
+        connection.execute(
+            text(
+                f"""
+                WITH noted AS (
+                    INSERT INTO {customer_unsubscribes.fullname} AS k (customer, channel, at)
+                    VALUES (:customer, :channel, :at)
+                    ON CONFLICT (customer, channel) DO UPDATE SET at = excluded.at WHERE k.at < excluded.at
+                    RETURNING customer
+                )
+                INSERT INTO {touched.fullname} (kind, key) SELECT 'customer', customer FROM noted
+                ON CONFLICT (kind, key) DO UPDATE SET at = DEFAULT, seen_at = now()
+                """
+            ),
+            {"customer": customer, "channel": channel, "at": at},
+        )
 
 
 def of_customers(engine: Engine, customers: Sequence[str]) -> pd.DataFrame:
@@ -118,6 +159,16 @@ def unchecked(engine: Engine, customers: Collection[str]) -> set[str]:
     with engine.connect() as connection:
         rows = connection.execute(text(f"{_UNCHECKED} AND t.key = ANY(:customers)"), {"customers": list(customers)})
         return {row.key for row in rows}
+
+
+def opting_out(engine: Engine, customers: Collection[str]) -> set[str]:
+    """Those of these customers who opt out of e-mail or texts in Blue Cherry."""
+    with engine.connect() as connection:
+        rows = connection.execute(
+            text(f"SELECT customer FROM {_CUSTOMERS} WHERE customer = ANY(:customers) AND 'N' IN (email_ok, sms_ok)"),
+            {"customers": list(customers)},
+        )
+        return {row.customer for row in rows}
 
 
 def are_needed(engine: Engine) -> bool:

@@ -5,12 +5,13 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import httpx
 import pytest
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from sqlalchemy import text
 
 from bc_ometria.automation.jobs import UNDER_WAY, live_sync
-from bc_ometria.automation.news import Answer
+from bc_ometria.automation.news import RESOURCES, Answer
 from bc_ometria.automation.partitions import change_day
 from bc_ometria.automation.sensors import Memory, Situation, bulk_sensor, decide, live_sensor
 from bc_ometria.config import load_profile
@@ -87,6 +88,20 @@ def test_nothing_new_starts_no_run(synced: Shop) -> None:
     """Rows within the overlap are served again at every tick; they are no news."""
     assert tick(synced) == "Blue Cherry has nothing new, and nothing waits to be sent or proved."
     assert tick(synced) == tick(synced)
+
+
+def test_a_tick_without_news_costs_one_call_a_resource_however_much_changed_just_now(shop: Shop) -> None:
+    """F4: a thousand orders changed a moment ago, so the overlap holds more rows than a page."""
+    control = f"{shop.sandbox.blue_cherry_url}/_control/calls"
+    numbers = [f"{at:010d}" for at in range(1001, 2101)]
+    shop.write("customers", customer())
+    shop.write("orders", *(header(number) for number in numbers))
+    shop.write("order-lines", *(line(number) for number in numbers))
+    assert shop.sync().success
+    httpx.delete(control).raise_for_status()
+    assert tick(shop) == "Blue Cherry has nothing new, and nothing waits to be sent or proved."
+    paths = {load_profile().resource(resource).path for resource in RESOURCES}
+    assert httpx.get(control).json() == dict.fromkeys(paths, 1)
 
 
 def test_each_change_in_blue_cherry_is_news_once(synced: Shop) -> None:

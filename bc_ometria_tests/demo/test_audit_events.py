@@ -86,6 +86,13 @@ def test_an_order_that_is_no_longer_cancelled_may_speak_again(sent: Sent) -> Non
     assert sent.audit().wrong == []
 
 
+def test_an_event_of_which_a_call_was_lost_may_be_there_or_not(sent: Sent) -> None:
+    sent.outbox |= {"e1": ("held", "event_outcome_unknown"), "e8": ("held", "event_outcome_unknown")}
+    found = sent.audit()
+    assert found.wrong == []
+    assert found.kept_back["held: event_outcome_unknown"] == 2
+
+
 PLANTED: dict[str, tuple[Callable[[Sent], Any], str]] = {
     "another content under the same id": (
         lambda sent: sent.push(event("e1", "order_picking", warehouse="London")),

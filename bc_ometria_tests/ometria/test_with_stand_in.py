@@ -276,3 +276,32 @@ def test_what_the_models_let_go_ometria_takes(record: tuple[str, bytes]) -> None
     record_type, payload = record
     assume(violations(record_type, payload) == [])
     assert problem_of(orjson.loads(payload)) is None
+
+
+def test_a_merge_is_asked_for_by_customer_id_and_its_job_is_seen_through(ometria: Ometria) -> None:
+    for code in ("C1", "C2"):
+        contact = {**RECORDS["contact"](), "id": code, "customer_id": code, "email": f"{code}@example.com"}
+        ometria.client.push("contact", [orjson.dumps(contact)])
+    collection = str(RECORDS["contact"]()["@collection"])
+    job = ometria.client.merge("C2", ["C1"])
+    found = ometria.client.merge_job(job)
+    assert found is not None
+    assert (found["status"], found["survivor"]) == ("completed", {"type": "customer_id", "value": "C2"})
+    assert found["customers_to_merge"] == [{"type": "customer_id", "value": "C1"}]
+    assert ometria.client.contact(collection, "C1") is None
+    assert ometria.client.contact(collection, "C2") is not None
+    assert ometria.client.merge_job("unknown") is None
+
+
+@pytest.mark.parametrize("merged", [[], [f"C{number}" for number in range(6)]])
+def test_a_merge_takes_one_to_five_customers(ometria: Ometria, merged: list[str]) -> None:
+    with pytest.raises(ValueError, match="1 to 5"):
+        ometria.client.merge("C9", merged)
+    assert not ometria.account.merges
+
+
+def test_a_merge_whose_reply_is_lost_is_of_unknown_outcome(ometria: Ometria) -> None:
+    ometria.account.faults.arm(Fault(kind="server_error", path="/merge-profile", calls=1, after=True))
+    with pytest.raises(OutcomeUnknown, match="may or may not merge"):
+        ometria.client.merge("C2", ["C1"])
+    assert len(ometria.account.merges) == 1

@@ -15,6 +15,7 @@ _RAISING = (
     "delivery/refusals.py",
     "delivery/proof.py",
     "delivery/late.py",
+    "delivery/merges.py",
 )
 
 _CODE_AT = {"_filled": 0, "_same": 0, "field_findings": 2, "open_one": 1}

@@ -273,6 +273,31 @@ def test_the_clock_stands_advances_and_runs(api: httpx.Client) -> None:
     assert api.post("/_control/clock", json={"set": "2026-11-23T14:00:00"}).status_code == 400
 
 
+def test_rows_are_stamped_by_a_clock_of_their_own_and_replies_dated_by_the_other(api: httpx.Client) -> None:
+    api.post("/_control/stamps", json={"ahead_seconds": -3600})
+    api.post("/_control/changes", json=[{"write": {"resource": "stores", "row": {"pkey": 1}}}])
+    assert get(api, "stores")["value"][0]["last_mod"] == "2026-11-23 11:00:00"
+    assert api.get("/ACME/PRD/stores").headers.get_list("Date") == ["Mon, 23 Nov 2026 12:00:00 GMT"]
+    assert api.get("/ACME/PRD/parcels").headers["Date"] == "Mon, 23 Nov 2026 12:00:00 GMT"
+
+
+def test_a_restore_brings_back_rows_and_stamps_and_takes_what_came_later(api: httpx.Client) -> None:
+    before = get(api)
+    assert api.post("/_control/backups").json() == {"backup": 1}
+    changes = [
+        {"write": {"resource": "orders", "row": {"pkey": 11}}},
+        {"write": {"resource": "orders", "row": {"pkey": 2}}},
+        {"delete": {"resource": "orders", "pkey": 1}},
+    ]
+    api.post("/_control/changes", json=changes)
+    assert get(api) != before
+    assert api.post("/_control/restores", json={"backup": 1}).status_code == 200
+    assert get(api) == before
+    api.post("/_control/changes", json=changes[:1])
+    assert get(api)["total"] == 11
+    assert api.post("/_control/restores", json={"backup": 2}).status_code == 400
+
+
 def test_calls_are_counted_by_resource(api: httpx.Client) -> None:
     get(api)
     get(api)

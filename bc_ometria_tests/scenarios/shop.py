@@ -3,7 +3,7 @@
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -335,6 +335,10 @@ class Shop:
         self.catalogue_has_news = False
         return run_catalogue_sync(self.definitions, self.instance)
 
+    def check(self) -> dg.ExecuteInProcessResult:
+        """All checks and nothing else, as once an hour."""
+        return self.definitions.resolve_job_def("check_what_is_open").execute_in_process(instance=self.instance)
+
     def drain(self) -> dg.ExecuteInProcessResult:
         """What waits in the outbox, bulk too, once."""
         return run_bulk_delivery(self.definitions, self.instance)
@@ -414,6 +418,7 @@ class Shop:
 def empty(sandbox: Sandbox) -> None:
     """Take all customers, orders and products out of both systems, as on the day the shop opens."""
     sandbox.clock.set(OPENING)
+    sandbox.blue_cherry.ahead = timedelta()
     sandbox.account.settings = Settings(limits=False)
     sandbox.account.reset()
     for resource in (*RESOURCES, *CATALOGUE):

@@ -60,6 +60,34 @@ def test_an_order_goes_without_what_the_catalogue_does_not_know_yet_and_is_corre
     assert opened.told(ORDER) == []
 
 
+def test_the_first_orders_of_a_store_go_once(opened: Shop) -> None:
+    """Nobody has to start catalogue_sync before the sensor is on."""
+    opened.describe("STYLE001")
+    opened.catalogue_has_news = False
+    opened.sync()
+    assert options(opened, ORDER) == MEDIUM
+    pushes = opened.pushes
+    opened.sync_catalogue()
+    assert isinstance(tick(opened), str)
+    opened.order(LATER)
+    calls(opened)
+    opened.sync()
+    assert calls(opened).keys().isdisjoint(CATALOGUE), "only while no order is known"
+    assert opened.pushes == pushes + 1
+
+
+@pytest.mark.parametrize("resource", CATALOGUE)
+def test_a_catalogue_that_cannot_be_read_at_first_keeps_no_order_back(opened: Shop, resource: str) -> None:
+    opened.describe("STYLE001")
+    opened.catalogue_has_news = False
+    opened.fault(kind="html", resource=resource)
+    assert causes(opened.sync()) == {}
+    assert opened.states() == {ORDER: "confirmed"}
+    opened.sync_catalogue()
+    opened.sync()
+    assert options(opened, ORDER) == MEDIUM
+
+
 def test_a_catalogue_that_is_stamped_as_a_whole_touches_no_order_and_costs_the_live_lane_no_call(opened: Shop) -> None:
     opened.describe("STYLE001")
     opened.sync()

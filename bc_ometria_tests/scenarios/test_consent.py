@@ -12,7 +12,7 @@ from bc_ometria.delivery.replay import Filters, replay
 from bc_ometria.ometria.errors import OutcomeUnknown
 from bc_ometria.resources import run_config
 from bc_ometria.sandbox.ometria.faults import Fault
-from bc_ometria.store import stops
+from bc_ometria.store import outbox, stops
 from bc_ometria_tests.ometria.server import answering
 from bc_ometria_tests.scenarios.shop import Shop, causes, customer, evaluations, metadata, table
 
@@ -161,7 +161,8 @@ def test_a_waiting_opt_in_is_mapped_again_before_it_is_sent(shop: Shop) -> None:
 
 def test_where_the_unsubscribes_cannot_be_read_opt_ins_wait_and_all_else_goes(shop: Shop) -> None:
     """P11: and the run says so. The next one that can read them sends them, without any change in Blue Cherry."""
-    shop.write("customers", customer(), customer("00000002", email_ok="N"), customer("00000003", consent_date=None))
+    out, undated = customer("00000002", email_ok="N"), customer("00000003", consent_date=None)
+    shop.write("customers", customer(sms_ok=""), out, undated)
     shop.order("0000001001", customer="00000002", email="canary.00000002@example.com")
     shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/unsubscribes", calls=None))
     result = shop.sync()
@@ -286,3 +287,121 @@ def test_the_unsubscribes_are_read_every_quarter_of_an_hour(shop: Shop) -> None:
     schedule = shop.definitions.resolve_schedule_def("unsubscribes_schedule")
     assert (schedule.cron_schedule, schedule.job.name) == ("*/15 * * * *", "read_unsubscribes")
     assert schedule.default_status.value == "RUNNING"
+
+
+# ── line by line of contracts/ometria.md, "Consent" ──────────────────────────────────────────────────────────────────
+
+
+def test_an_opt_out_is_first_in_line_and_carries_its_time(opted_in: Shop) -> None:
+    """Before the contacts and orders that waited longer."""
+    shop = opted_in
+    stops.pause(shop.engine, "live")
+    shop.write("customers", customer("00000002", email_ok="N"), customer("00000003", sms_ok="Y"))
+    shop.order("0000001001")
+    shop.sync()
+    shop.at("2026-01-05 10:00")
+    shop.edit("customers", 1, email_ok="N", consent_date=shop.now)
+    shop.sync()
+    stops.resume(shop.engine, "live")
+    shop.sync()
+    sent = shop.pushed
+    assert sent.index("00000002") < sent.index("00000003")
+    assert sent.index(CODE, 1) < sent.index("00000003") < sent.index("0000001001")
+    contact = shop.contacts()[CODE]
+    assert (contact["marketing_optin"], contact["timestamp_unsubscribed"]) == (OUT, "2026-01-05T10:00:00Z")
+    assert "timestamp_subscribed" not in contact
+
+
+@pytest.mark.parametrize("email", ["Y", "N", ""])
+@pytest.mark.parametrize("sms", ["Y", "N", ""])
+def test_e_mail_and_text_messages_are_told_apart_and_a_blank_sends_no_key(shop: Shop, email: str, sms: str) -> None:
+    shop.write("customers", customer(email_ok=email, sms_ok=sms))
+    shop.sync()
+    contact = shop.contacts()[CODE]
+    assert contact.get("marketing_optin") == {"Y": IN, "N": OUT}.get(email)
+    assert ("timestamp_subscribed" in contact, "timestamp_unsubscribed" in contact) == (email == "Y", email == "N")
+    told = contact.get("channels", {}).get("sms", {}).get("allow_marketing")
+    assert told == {"Y": True, "N": False}.get(sms)
+
+
+def test_an_opt_in_that_waits_already_waits_on_while_the_unsubscribes_cannot_be_read(shop: Shop) -> None:
+    """Somebody may have opted out since it was mapped. All else goes."""
+    shop.write("customers", customer(), customer("00000002", email_ok="N"))
+    for lane in ("live", "opt_outs"):
+        stops.pause(shop.engine, lane)
+    shop.sync()
+    assert shop.states("contact") == {CODE: "wanted", "00000002": "wanted"}
+    shop.at("2026-01-05 10:00")
+    shop.sandbox.account.unsubscribe(EMAIL, "email")
+    for lane in ("live", "opt_outs"):
+        stops.resume(shop.engine, lane)
+    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/unsubscribes", calls=None))
+    assert shop.sync().success
+    shop.drain()
+    assert shop.states("contact") == {CODE: "wanted", "00000002": "confirmed"}
+    assert outbox.is_any_contact_kept_back(shop.engine), "the sensor tries again"
+    shop.sandbox.account.faults.clear()
+    shop.sync()
+    assert shop.pushed.count(CODE) == 1
+    assert "marketing_optin" not in shop.contacts()[CODE]
+    assert profile(shop)["marketing_optin"] == OUT
+
+
+def test_an_opt_in_that_waits_is_not_sent_by_bulk_before_it_is_mapped_again(shop: Shop) -> None:
+    """The schedule has read of an opt-out, and the live lane has not come to it yet."""
+    shop.write("customers", customer(sms_ok="Y"))
+    stops.pause(shop.engine, "live")
+    shop.sync()
+    shop.at("2026-01-05 10:00")
+    shop.sandbox.account.unsubscribe(EMAIL, "email")
+    assert read(shop).success
+    stops.resume(shop.engine, "live")
+    shop.drain()
+    assert shop.pushed == []
+    shop.sync()
+    assert "marketing_optin" not in shop.contacts()[CODE]
+
+
+def test_nothing_is_forced_unless_the_rules_name_a_reason(shop: Shop) -> None:
+    shop.write("customers", customer(), customer("00000002", email_ok="N"), customer("00000003", email_ok=""))
+    shop.sync()
+    assert not any("@force_optin" in each for each in wire(shop))
+    shop.rule("ometria.yaml", "", force_optin="{opt_out: the preference centre writes to Blue Cherry}")
+    assert causes(shop.sync()) == {}
+    assert [each.get("@force_optin") for each in wire(shop)] == [None, True, None]
+    assert set(shop.states("contact").values()) == {"confirmed"}
+
+
+def test_an_opt_out_that_somebody_makes_in_our_own_listing_is_kept_once_it_is_seen(opted_in: Shop) -> None:
+    """Ometria's list of unsubscribes does not show it. That no opt-in goes over it again is seen to when a look at the
+    contact shows it; see docs/assumptions.md."""
+    shop = opted_in
+    replay(shop.engine, Filters(ids=[CODE]))
+    stops.pause(shop.engine, "repairs")
+    shop.change(
+        "UPDATE bc_ometria.outbox SET state = 'sent', sent_version = wanted_version WHERE record_id = :code", code=CODE
+    )
+    listing = shop.contacts()[CODE] | {"marketing_optin": OUT, "timestamp_unsubscribed": "2026-01-05T10:00:00Z"}
+    shop.sandbox.account.push([listing])
+    shop.sync()
+    shop.edit("customers", 1, last_name="Finch")
+    shop.sync()
+    assert "marketing_optin" not in wire(shop)[0]
+    assert (shop.contacts()[CODE]["marketing_optin"], shop.contacts()[CODE]["lastname"]) == (OUT, "Finch")
+    assert shop.open_exceptions() == {("opt_out_is_newer", CODE, "consent_date", "email")}
+
+
+def test_an_opt_out_does_not_wait_for_the_opt_in_beside_it(opted_in: Shop) -> None:
+    """Of e-mail out, to texts in: while the unsubscribes cannot be read, the opt-out goes alone."""
+    shop = opted_in
+    shop.at("2026-01-05 10:00")
+    shop.edit("customers", 1, email_ok="N", sms_ok="Y", consent_date=shop.now)
+    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/unsubscribes", calls=None))
+    shop.sync()
+    assert shop.contacts()[CODE]["marketing_optin"] == OUT
+    assert "channels" not in wire(shop)[0]
+    assert profile(shop)["sms_allow_marketing"] is True, "as it was: the push was merged into what is there"
+    shop.sandbox.account.faults.clear()
+    shop.sync()
+    assert wire(shop)[0]["channels"]["sms"]["allow_marketing"] is True
+    assert shop.states("contact") == {CODE: "confirmed"}

@@ -6,7 +6,7 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine, text
 
-from bc_ometria.store import catalogue, mirror
+from bc_ometria.store import catalogue, known, mirror
 from bc_ometria.store.database import _config, migrate
 from bc_ometria.store.schema import SCHEMA
 from bc_ometria_tests.store.rows import row, table, touched_since, write
@@ -142,7 +142,7 @@ def test_the_watermark_of_the_catalogue_moves_like_any_other(engine: Engine) -> 
     write(engine, "sizes", row("sizes", 1, minutes=3), moves=True)
     stamp = mirror.watermark(engine, "sizes")
     assert stamp is not None
-    assert mirror.stamps_since(engine, "sizes", stamp) == {(1, stamp)}
+    assert known.stamps(engine, "sizes", stamp).to_dict() == {1: stamp}
 
 
 def test_orders_of_a_store_without_a_catalogue_are_assembled_again(engine: Engine) -> None:

@@ -56,7 +56,7 @@ def test_a_migrated_database_is_what_the_tables_declare(engine: Engine) -> None:
         if index.dialect_options["postgresql"]["where"] is not None
     }
     assert partial_indexes(engine) == declared
-    assert len(declared) == 8
+    assert len(declared) == 11
 
 
 def test_a_difference_would_be_found(engine: Engine) -> None:

@@ -12,6 +12,7 @@ import yaml
 
 from bc_ometria.config import rules_folder
 from bc_ometria.demo.audit.account import Account
+from bc_ometria.demo.audit.contacts import survivors
 from bc_ometria.demo.audit.reading import OF_ORDERS, Row, buckets, by
 from bc_ometria.demo.audit.states import Order, fates, order_of, state_of
 from bc_ometria.rules import rules_file
@@ -38,7 +39,12 @@ def audit_orders(
     account = Account()
     rules = {name: _yaml(name, environment) for name in ("statuses", "reasons", "divisions", "warehouses", "channels")}
     erased = {row["customer"] for row in rows["customers"] if row["erased_ok"] == "Y"}
+    survivor_of = survivors(rows["customers"])
     by_order = {resource: by(rows[resource], "ord_num") for resource in OF_ORDERS}
+    by_order["orders"] = {
+        number: [{**header, "customer": survivor_of.get(header["customer"], header["customer"])} for header in headers]
+        for number, headers in by_order["orders"].items()
+    }
     numbers = {number for of_resource in by_order.values() for number in of_resource}
     for number in sorted(numbers):
         account.in_blue_cherry += 1

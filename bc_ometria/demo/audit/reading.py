@@ -12,7 +12,16 @@ Row = Mapping[str, Any]
 BUCKETS = [f"size{bucket:02}_qty" for bucket in range(1, 25)]
 
 _COLUMNS = {
-    "customers": ["customer", "email", "first_name", "last_name", "email_ok", "consent_date", "erased_ok"],
+    "customers": [
+        "customer",
+        "email",
+        "first_name",
+        "last_name",
+        "email_ok",
+        "consent_date",
+        "merged_into",
+        "erased_ok",
+    ],
     "orders": [
         "pkey",
         "ord_num",

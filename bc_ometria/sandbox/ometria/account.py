@@ -124,7 +124,7 @@ class Account:
     def _remember(self, request_id: str, at: float, received: list[Received]) -> None:
         for record, body, _ in received:
             if isinstance(record, dict) and isinstance(record.get("id"), str):
-                version = Version(blake2b(body, digest_size=8).digest(), request_id, at)
+                version = Version(blake2b(body, digest_size=8).digest(), request_id, at, body)
                 self.history.setdefault((str(record.get("@type")), record["id"]), []).append(version)
 
     def _enqueue(

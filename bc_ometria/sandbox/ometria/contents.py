@@ -57,7 +57,7 @@ class Contents:
         order, body = _as_stored(self.orders.get(pushed["id"]), pushed, body, settings)
         timestamp = parse_timestamp(order["timestamp"]).timestamp()
         new = self.orders.put(order["id"], body, at=at, timestamp=timestamp)
-        self._people.put_order(order)
+        self._people.put_order(order, joins_last=settings.joins_last)
         # An order counts as placed once: when it is first there and valid (ours).
         valid = order.get("is_valid") is not False
         if order["id"] not in self._placed and (new or valid):
@@ -81,7 +81,7 @@ class Contents:
         shelf = self.contacts.setdefault(pushed["@collection"], Shelf())
         contact, body = _as_stored(shelf.get(pushed["id"]), pushed, body, settings)
         new = shelf.put(contact["id"], body, at=at)
-        self._people.put_contact(contact, pushed, at)
+        self._people.put_contact(contact, pushed, at, joins_last=settings.joins_last)
         if new and contact["@collection"] == "optin:sms":
             self._automation.trigger(SMS_OPTIN_MESSAGE, "contact", contact["id"], timestamp=at, at=at)
 

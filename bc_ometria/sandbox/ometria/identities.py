@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 Identifier = tuple[str, str]
@@ -91,6 +92,12 @@ class Identities:
         """Make the two one person for ever, as ``merge-profile`` does."""
         self._aliases.setdefault(one, set()).add(other)
         self._aliases.setdefault(other, set()).add(one)
+
+    def join_customers(self, key: Key) -> None:
+        """Make all customers one person for ever who now are one through the record ``key``."""
+        customers = sorted(each for each in self.person(self.of(key)).identifiers if each[0] == "customer_id")
+        for one, other in pairwise(customers):
+            self.join(one, other)
 
     def person(self, start: Iterable[Identifier]) -> Person:
         """Everyone and everything reachable from ``start``; without keys if nobody is."""

@@ -19,11 +19,12 @@ class Push:
 
 
 class Version(NamedTuple):
-    """One record of a push, by a digest of its JSON: what was pushed under an id, how often and in which order."""
+    """One record of a push, its JSON and a digest of it: what was pushed under an id, how often and in which order."""
 
     digest: bytes
     request_id: str
     at: float
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,11 +42,16 @@ class People:
         self.subscriptions: list[Subscription] = []
         self.unsubscribes: list[Unsubscribe] = []
 
-    def put_order(self, order: dict[str, Any]) -> None:
+    def put_order(self, order: dict[str, Any], *, joins_last: bool = False) -> None:
         """Let an order link its customer's identifiers. It says nothing about consent."""
-        self.identities.put(("order", order["id"]), identifiers_of(order.get("customer") or {}, "id"))
+        key = ("order", order["id"])
+        self.identities.put(key, identifiers_of(order.get("customer") or {}, "id"))
+        if joins_last:
+            self.identities.join_customers(key)
 
-    def put_contact(self, contact: dict[str, Any], pushed: dict[str, Any], at: float) -> None:
+    def put_contact(
+        self, contact: dict[str, Any], pushed: dict[str, Any], at: float, *, joins_last: bool = False
+    ) -> None:
         """Take in the listing ``contact`` as stored, changed by ``pushed``."""
         key = ("contact", contact["@collection"], contact["id"])
         number = next(self._numbers)
@@ -55,6 +60,8 @@ class People:
         self._listings[key] = number, consent
         itself = ("listing", f"{key[1]}/{key[2]}")
         self.identities.put(key, (*identifiers_of(contact, "customer_id"), itself))
+        if joins_last:
+            self.identities.join_customers(key)
         if pushed.get("marketing_optin") == OPTED_IN:
             self._subscribe("email", key, pushed.get("timestamp_subscribed"), at)
         sms = (pushed.get("channels") or {}).get("sms") or {}

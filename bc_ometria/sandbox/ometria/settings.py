@@ -47,6 +47,8 @@ class Settings(BaseModel):
     merge_depth: Literal["shallow", "deep"] = "shallow"
     unknown_products: Literal["accepted", "refused"] = "accepted"
     """What happens to an order whose line names a product that was never pushed."""
+    joins_last: bool = False
+    """Whether customers whose records once shared an address stay one person when they no longer do."""
     event_repeats: Literal["stored_twice", "ignored"] = "stored_twice"
     """A second push of the same event type and id. It is counted in either case."""
     reads_show_update: bool = True
