@@ -156,9 +156,10 @@ def _told(told: pd.DataFrame, decided: pd.DataFrame, findings: pd.DataFrame, rul
 def _put_orders(engine: Engine, rules: Rules, mapped: _Mapped) -> Queued:
     numbers = mapped.decided["record_id"].tolist()
     with engine.begin() as connection:
+        # All records before the first exception, as delivery locks them: or the two would wait for each other.
         states = outbox.put(connection, "order", mapped.decided, history_after_h=rules.account.history_after_h)
-        exceptions.record(connection, "order", numbers, mapped.findings)
         events_states = order_events.put(connection, numbers, mapped.told, mapped.withdrawn, rules.account.cliff_min)
+        exceptions.record(connection, "order", numbers, mapped.findings)
         exceptions.record(connection, "custom_event", mapped.told["record_id"].tolist(), mapped.event_findings)
         sales.mark_mapped(connection, mapped.documents)
     return Queued(Counter(states), Counter(events_states))
@@ -202,10 +203,11 @@ def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custom
     decided = _decided(decisions["customer"], decisions["excluded"], mapped, findings, rules)
     decided["changed_at"] = instants(decisions["changed_at"], profile.time_zone).array
     with engine.begin() as connection:
+        # First, for it locks all of these records in the order in which delivery does.
+        states = outbox.put(connection, "contact", decided, history_after_h=rules.account.history_after_h)
         for channel in unsubscribes.CHANNELS:
             opted_out = decisions["newer_opt_out"].str.contains(channel)
             unsubscribes.overtake(connection, channel, decisions.loc[opted_out, "customer"].tolist())
-        states = outbox.put(connection, "contact", decided, history_after_h=rules.account.history_after_h)
         exceptions.record(connection, "contact", decided["record_id"].tolist(), findings)
         gone = decisions.loc[decisions["excluded"] != "", "customer"]
         if len(gone):

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, text
 from bc_ometria.store.copy import copy_in, temporary_like
 from bc_ometria.store.lanes import LANES, RECORD_TYPES
 from bc_ometria.store.parents import MAY_GO
-from bc_ometria.store.schema import lane_stops, order_events, outbox, sales_orders, touched
+from bc_ometria.store.schema import customer_unsubscribes, lane_stops, order_events, outbox, sales_orders, touched
 
 LEASE_SECONDS = 300.0
 """How long a claimed record is its claimer's alone."""
@@ -44,12 +44,23 @@ _FLOWS = f"""NOT EXISTS (
 _LOST = "o.state = 'wanted' AND o.in_flight_version IS NOT NULL AND o.leased_until < now()"
 """Who sent the record ``o`` died before the reply was written: Ometria may have it."""
 
+_IS_OVERTAKEN = f"""(o.record_type = 'contact' AND strpos(o.standing, '\\:in') > 0
+    AND EXISTS (SELECT FROM {customer_unsubscribes.fullname} k WHERE k.customer = o.record_id)
+    AND EXISTS (SELECT FROM {touched.fullname} t WHERE t.kind = 'customer' AND t.key = o.record_id)
+)"""
+"""Whether the contact ``o`` opts in and may be older than an opt-out that is known and not mapped yet (truth 5)."""
+
 _MAY_GO = f"""CASE WHEN o.record_type = 'custom_event'
     THEN (o.in_flight_version IS NULL OR :resend_events) AND {MAY_GO}
-    ELSE o.in_flight_version IS DISTINCT FROM o.wanted_version
+    ELSE o.in_flight_version IS DISTINCT FROM o.wanted_version AND NOT {_IS_OVERTAKEN}
 END"""
 """Of a version that was lost sight of, a look says first whether Ometria has it (``take_for_sent``); an event of which
-a call was lost may have been told already (truth 3 of the design)."""
+a call was lost may have been told already (truth 3 of the design); and an opt-in may wait to be mapped again."""
+
+
+_STANDING_IF_NOT_STORED = "CASE WHEN record_type = 'order' AND confirmed_at IS NOT NULL THEN 'valid' END"
+"""The standing of what Ometria has, where it did not store what it was sent: of an order the one before, and that is
+taken for revenue, so that a cancellation is not mistaken for less than it is (ours). Not known otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,7 +401,8 @@ def reject(connection: Connection, record_type: str, record_id: str, request_id:
         connection.execute(
             text(
                 f"UPDATE {outbox.fullname} SET state = 'held', reason = 'rejected', sent_version = NULL, "
-                "sent_standing = NULL WHERE record_type = :record_type AND record_id = :record_id "
+                f"sent_standing = {_STANDING_IF_NOT_STORED} "
+                "WHERE record_type = :record_type AND record_id = :record_id "
                 "AND state IN ('sent', 'drift', 'accepted') AND wanted_version = sent_version "
                 "AND (CAST(:request_id AS text) IS NULL OR request_id = :request_id)"
             ),
@@ -459,7 +471,8 @@ Outcome = Literal["confirmed", "accepted", "again", "repair", "drift"]
 _OUTCOMES: dict[Outcome, str] = {
     "confirmed": "state = 'confirmed', proved_version = sent_version, confirmed_at = now()",
     "accepted": "state = 'accepted'",
-    "again": "state = 'wanted', sent_version = NULL, sent_standing = NULL, attempts = 0, next_attempt = now()",
+    "again": f"""state = 'wanted', sent_version = NULL, sent_standing = {_STANDING_IF_NOT_STORED},
+        attempts = 0, next_attempt = now()""",
     "drift": "state = 'drift', proved_version = NULL",
     "repair": """proved_version = NULL,
         state = CASE WHEN repaired_version = wanted_version THEN 'drift' ELSE 'wanted' END,
@@ -499,13 +512,13 @@ def settle(connection: Connection, record_type: str, records: Sequence[Sent], ou
 
 
 def expire_payloads(engine: Engine, days: float) -> int:
-    """Forget the payloads of records that were settled so many days ago; how many. Versions, request ids and
-    outcomes stay."""
+    """Forget the payloads of records that were settled, held or found to have drifted so many days ago; how many.
+    Versions, request ids and outcomes stay."""
     with engine.begin() as connection:
         return connection.execute(
             text(
                 f"UPDATE {outbox.fullname} SET payload = NULL WHERE payload IS NOT NULL "
-                "AND state IN ('confirmed', 'accepted', 'excluded', 'withdrawn') "
+                "AND state NOT IN ('wanted', 'sent') "
                 "AND greatest(queued_at, accepted_at, confirmed_at) < now() - make_interval(secs => 86400 * :days)"
             ),
             {"days": days},
