@@ -353,7 +353,7 @@ def replay(
     Without --go it only says what would go. At least one filter is needed, and a record has to pass all that are
     given. A time without an offset is one of the tenant's time zone; a day alone means its midnight.
 
-    A replay fires no custom event again, and sends nothing that is held or excluded.
+    A replay fires no custom event again, and sends nothing that is excluded or held, but for what Ometria refused.
     """
     from bc_ometria.config import load_profile, load_rules
     from bc_ometria.delivery import replay as again

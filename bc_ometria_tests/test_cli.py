@@ -191,7 +191,8 @@ def test_sync_needs_two_servers_and_a_database_and_nothing_else(
     assert sorted(shop.pushed) == ["00000001", ORDER]
     assert shop.orders()[ORDER]["grand_total"] == 100.0
     with own_database.connect() as connection:
-        assert connection.execute(text("SELECT status FROM runs")).scalars().all() == ["SUCCESS"]
+        runs = connection.execute(text("SELECT pipeline_name, status FROM runs ORDER BY id")).all()
+    assert runs == [("catalogue_sync", "SUCCESS"), ("live_sync", "SUCCESS")]
 
     refused = sync(shop, own_database, folder, BLUE_CHERRY_API_KEY="canary-of-a-key")
     assert refused.returncode == 1

@@ -172,9 +172,10 @@ def _told(told: pd.DataFrame, decided: pd.DataFrame, findings: pd.DataFrame, rul
 def _put_orders(engine: Engine, rules: Rules, mapped: _Mapped) -> Queued:
     numbers = mapped.decided["record_id"].tolist()
     with engine.begin() as connection:
+        # All records before the first exception, as delivery locks them: or the two would wait for each other.
         states = outbox.put(connection, "order", mapped.decided, history_after_h=rules.account.history_after_h)
-        exceptions.record(connection, "order", numbers, mapped.findings)
         events_states = order_events.put(connection, numbers, mapped.told, mapped.withdrawn, rules.account.cliff_min)
+        exceptions.record(connection, "order", numbers, mapped.findings)
         exceptions.record(connection, "custom_event", mapped.told["record_id"].tolist(), mapped.event_findings)
         sales.mark_mapped(connection, mapped.documents)
     return Queued(Counter(states), Counter(events_states))
@@ -238,6 +239,7 @@ def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custom
     decided["changed_at"] = instants(decisions["changed_at"], profile.time_zone).array
     decided["address"] = mapped.set_index("record_id")["address"].reindex(decided["record_id"]).fillna("").to_numpy()
     with engine.begin() as connection:
+        # This locks all of these records in the order in which delivery does, before anything else is locked.
         decided = in_steps(decided, outbox.known_contacts(connection, decided["record_id"].tolist()))
         changed = merges.note(connection, decided["record_id"].tolist(), of_merges.survivors)
         for channel in unsubscribes.CHANNELS:

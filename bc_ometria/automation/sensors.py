@@ -22,7 +22,8 @@ from bc_ometria.store import merges, outbox, sales, to_refresh, touched
 from bc_ometria.store.lanes import BULK, LANES, LIVE
 
 _STUCK_S = 120.0
-"""Live records that have been due for so long are sent without waiting for ``live_sync``."""
+"""Live records that have been due for so long are sent without waiting for ``live_sync``; and whatever else is to be
+delivered, where none has succeeded for so long."""
 
 _REFUSED_FOR = timedelta(minutes=5)
 """How long nothing is started after Ometria refused the key; ``bc-ometria sync`` tries at any time."""
@@ -160,18 +161,35 @@ def _ask(
     job=bulk_delivery,
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Starts bulk_delivery where repairs, products, deep attributes or history wait to be sent, or live "
-    "records that no run of live_sync gets to because Blue Cherry cannot be read.",
+    description="Starts bulk_delivery where repairs, products, deep attributes or history wait to be sent; and where "
+    "live records are to be sent or read back that no run of live_sync gets to because Blue Cherry cannot be read.",
 )
 def bulk_sensor(context: dg.SensorEvaluationContext, store: Store, tenant: Tenant) -> dg.RunRequest | dg.SkipReason:
     if runs_under_way(context.instance, bulk_delivery.name):
         return dg.SkipReason("A run of bulk_delivery is under way.")
     if refusal := _refusal(store.engine):
         return dg.SkipReason(refusal)
-    stuck_for = outbox.longest_wait_s(store.engine, LIVE, terms=_terms(tenant.rules)) or 0
-    if stuck_for < _STUCK_S and not outbox.is_any_due(store.engine, BULK):
+    is_left = _is_left_by_live_sync(context.instance, store.engine, tenant.rules)
+    if not is_left and not outbox.is_any_due(store.engine, BULK):
         return dg.SkipReason("No repair, product, deep attribute or history waits to be sent.")
     return dg.RunRequest(run_config=run_config(only_new=False))
+
+
+def _is_left_by_live_sync(instance: dg.DagsterInstance, engine: Engine, rules: Rules) -> bool:
+    """Whether live records have been due for long, or anything is to be delivered and no ``live_sync`` gets as far:
+    it is not under way, and has not succeeded lately."""
+    if (outbox.longest_wait_s(engine, LIVE, terms=_terms(rules)) or 0) >= _STUCK_S:
+        return True
+    lately = dg.RunsFilter(
+        job_name=live_sync.name,
+        statuses=[dg.DagsterRunStatus.SUCCESS],
+        updated_after=datetime.now(UTC) - timedelta(seconds=_STUCK_S),
+    )
+    return (
+        is_live_delivery_waiting(engine, rules)
+        and not runs_under_way(instance, live_sync.name)
+        and not instance.get_runs_count(lately)
+    )
 
 
 @dg.sensor(
@@ -210,16 +228,23 @@ def is_anything_waiting(engine: Engine, rules: Rules) -> bool:
 
 def is_live_work_waiting(engine: Engine, rules: Rules) -> bool:
     """Whether something is to be read again, assembled, mapped, sent in a live lane, or read back."""
-    terms = _terms(rules)
     return (
         to_refresh.is_any_waiting(engine)
         or touched.count(engine, "order") > 0
         or touched.count(engine, "customer") > 0
         or bool(sales.unmapped(engine, 1))
-        or bool(outbox.unproved_by_type(engine, LIVE if outbox.is_any_due(engine, BULK) else LANES))
+        or is_live_delivery_waiting(engine, rules)
+        or not sales.rules_are_applied(engine, rules.version)
+    )
+
+
+def is_live_delivery_waiting(engine: Engine, rules: Rules) -> bool:
+    """Whether something is to be sent in a live lane, or read back."""
+    terms = _terms(rules)
+    return (
+        bool(outbox.unproved_by_type(engine, LIVE if outbox.is_any_due(engine, BULK) else LANES))
         or outbox.is_any_due(engine, LIVE, terms=terms)
         or outbox.is_any_event_ready(engine, terms)
         or outbox.is_any_lost(engine)
         or outbox.is_any_contact_kept_back(engine, LIVE)
-        or not sales.rules_are_applied(engine, rules.version)
     )

@@ -72,7 +72,8 @@ def deliver(
         except AccessRefused as error:
             budget.note_refusal(engine, str(error))
             raise
-    budget.clear_refusal(engine)
+    if delivered.pushed.accepted or delivered.pushed.refused or delivered.proved.settled:
+        budget.clear_refusal(engine)
     with engine.begin() as connection:
         for record_type in RECORD_TYPES:
             exceptions.close_mended(connection, record_type)

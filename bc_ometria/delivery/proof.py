@@ -24,6 +24,7 @@ from bc_ometria.store.outbox import Outcome, Sent
 _FEW = 4  # up to here single reads cost fewer seconds of the budget than pages that hold other records too
 _FEW_OF_LIVE = 40  # while a drain goes on, whose records fill the pages
 _ONE_BY_ONE = 200  # records looked up singly in one look: overdue ones, and where the account has no lists
+_LOST = 2_000  # looked for in one look: what a process has under way, so that one reading of the lists is enough
 _MARGIN = timedelta(seconds=2)  # between a record's stamp in a list and the answer to its push
 _CLOCKS_APART = timedelta(minutes=5)  # where Ometria does not tell its time, which may be behind ours
 _SHOWN_FIELDS = 5  # of those that differ, in an exception
@@ -101,24 +102,26 @@ class Prover:
 
     def _look_for_lost(self, record_type: str) -> Proved:
         """Whether Ometria has the records whose sender died; those that it has not go again."""
-        lost = outbox.unproved(self.engine, record_type, _ONE_BY_ONE, lost=True)
+        has_lists = self.account.read_back_lists and record_type != "product"
+        lost = outbox.unproved(self.engine, record_type, _LOST if has_lists else _ONE_BY_ONE, lost=True)
+        ids = {record.record_id for record in lost}
         try:
-            if len(lost) <= _FEW or not self.account.read_back_lists or record_type == "product":
+            if len(lost) <= _FEW or not has_lists:
                 shown = {record.record_id: self._read(record_type, record.record_id) for record in lost}
             else:
                 since = self._at_ometria(min(record.accepted_at for record in lost))
-                shown = {str(each.get("id")): each for each in self._stored_since(record_type, since)}
+                listed = ((str(each.get("id")), each) for each in self._stored_since(record_type, since))
+                shown = {id: each for id, each in listed if id in ids}  # most of the list is what others sent since
         except AccessRefused:
             raise
         except OmetriaError as error:
             return Proved(problems=frozenset({str(error)}))
         equal = [each for each in lost if not differences(orjson.loads(each.payload), shown.get(each.record_id))]
         others = [each for each in lost if each not in equal]
+        confirmed = self._confirm(record_type, equal)
         with self.engine.begin() as connection:
-            confirmed = outbox.settle(connection, record_type, equal, "confirmed")
-            exceptions.mend(connection, "drift", record_type, list(confirmed))
             again = outbox.settle(connection, record_type, others, "again")
-        return Proved(confirmed=Counter({record_type: len(confirmed)}), again=Counter({record_type: len(again)}))
+        return Proved(confirmed=Counter({record_type: confirmed}), again=Counter({record_type: len(again)}))
 
     def _look_at(self, record_type: str, oldest: datetime, lanes: Sequence[str]) -> Proved:
         proved = Proved()
@@ -204,20 +207,27 @@ class Prover:
                 overdue[outcome][record] = "; ".join(map(str, found[:_SHOWN_FIELDS]))
         states: Counter[str] = Counter()
         with self.engine.begin() as connection:
-            confirmed = outbox.settle(connection, record_type, equal, "confirmed")
-            exceptions.mend(connection, "drift", record_type, list(confirmed))
             unsubscribes.note_seen(connection, opt_outs)
-            for outcome, told in overdue.items():
+        confirmed = self._confirm(record_type, equal)
+        for outcome, told in overdue.items():
+            with self.engine.begin() as connection:
                 settled = outbox.settle(connection, record_type, list(told), outcome)
                 states.update(settled.values())
                 for record, fields in told.items():
                     if record.record_id in settled:
                         exceptions.open_one(connection, "drift", record_type, record.record_id, fields)
         return Proved(
-            confirmed=Counter({record_type: len(confirmed)}),
+            confirmed=Counter({record_type: confirmed}),
             repaired=Counter({record_type: states["wanted"]}),
             drifted=Counter({record_type: states["drift"]}),
         )
+
+    def _confirm(self, record_type: str, equal: Sequence[Sent]) -> int:
+        # A transaction of its own: it locks records and then exceptions, and behind those no more records, as all do.
+        with self.engine.begin() as connection:
+            confirmed = outbox.settle(connection, record_type, equal, "confirmed")
+            exceptions.mend(connection, "drift", record_type, list(confirmed))
+        return len(confirmed)
 
 
 def _unsubscribed(shown: dict[str, Any]) -> datetime:

@@ -1,5 +1,6 @@
-"""Send again what the outbox holds, as for an account that lost it. A replay fires no event again, releases nothing
-that is held, and sends no older version: what goes is what the outbox wants today."""
+"""Send again what the outbox holds, as for an account that lost it, or that refused what it would now take. A replay
+fires no event again, releases nothing that is held for a reason of ours, and sends no older version: what goes is what
+the outbox wants today."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,8 +83,9 @@ def replay(engine: Engine, filters: Filters) -> dict[str, int]:
     """Have the chosen records sent again, in the lane of repairs; how many go ``again``, and how many are
     ``mapped again``. Raises ``NotReplayable`` as ``select``.
 
-    What waits, is under way, held or excluded stays as it is. A record whose payload has expired is mapped again by
-    the next run; until then it is wanted, and no delivery can claim it.
+    What waits, is under way or excluded, or held for another reason than that Ometria refused it, stays as it is. A
+    record whose payload has expired is mapped again by the next run; until then it is wanted, and no delivery can claim
+    it.
     """
     with engine.begin() as connection:
         _require_known(connection, filters)
@@ -95,7 +97,7 @@ def replay(engine: Engine, filters: Filters) -> dict[str, int]:
                     WHERE {_meant(filters)} AND {_GOES} <> '' ORDER BY 1, 2 FOR UPDATE OF o
                 ), replayed AS (
                     UPDATE {outbox.fullname} o SET
-                        state = 'wanted', lane = 'repairs', attempts = 0, next_attempt = now(),
+                        state = 'wanted', reason = '', lane = 'repairs', attempts = 0, next_attempt = now(),
                         sent_version = NULL, proved_version = NULL,
                         wanted_version = CASE WHEN o.payload IS NOT NULL THEN o.wanted_version END
                     FROM chosen c WHERE o.record_type = c.record_type AND o.record_id = c.record_id
@@ -125,7 +127,8 @@ END"""
 _LEFT_OUT = f"""CASE
     WHEN o.in_flight_version IS NOT NULL AND o.leased_until >= now() THEN 'is on its way'
     WHEN o.state = 'wanted' THEN 'waits to be sent'
-    WHEN o.state NOT IN ('sent', 'confirmed', 'drift', 'accepted') THEN o.state || ': ' || o.reason
+    WHEN o.state NOT IN ('sent', 'confirmed', 'drift', 'accepted') AND o.reason <> 'rejected'
+        THEN o.state || ': ' || o.reason
     WHEN o.payload IS NULL AND NOT {_CAN_BE_MAPPED} THEN 'its payload has expired, and Blue Cherry has it no more'
     ELSE ''
 END"""

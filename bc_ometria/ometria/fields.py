@@ -50,6 +50,12 @@ def broken(rule: str) -> PydanticCustomError:
     return PydanticCustomError("rule", "{rule}", {"rule": rule})
 
 
+def _can_be_asked_for(id: str) -> str:
+    if not id.strip("."):
+        raise broken("must not be made of dots alone: Ometria could not be asked for it")
+    return id
+
+
 def _currency(code: str) -> str:
     if code not in CURRENCIES:
         raise broken("must be a currency of ISO 4217, such as GBP")
@@ -122,6 +128,8 @@ Text64 = Annotated[str, StringConstraints(pattern=_TEXT, max_length=64)]
 Text140 = Annotated[str, StringConstraints(pattern=_TEXT, max_length=140)]
 Text255 = Annotated[str, StringConstraints(pattern=_TEXT, max_length=255)]
 Id = Annotated[str, StringConstraints(pattern=_ID, max_length=255)]
+CAN_BE_READ_BACK = AfterValidator(_can_be_asked_for)
+"""The rule of an id that stands in an address, where dots alone are no name (``client._segment``)."""
 Email = Annotated[str, StringConstraints(pattern=_EMAIL, max_length=254)]
 EMAIL_RULE = RULES_OF_PATTERNS[_EMAIL]
 

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails
 
 from bc_ometria.ometria.fields import (
+    CAN_BE_READ_BACK,
     CONSENT_KEYS,
     RULES_OF_PATTERNS,
     Country,
@@ -76,7 +77,7 @@ class Contact(_Part):
 
     type: Literal["contact"] = Field(alias="@type")
     collection: Annotated[Id, AfterValidator(_own_collection)] = Field(alias="@collection")
-    id: Id
+    id: Annotated[Id, CAN_BE_READ_BACK]
     merge: bool = Field(default=ABSENT, alias="@merge")
     customer_id: Id = ABSENT
     email: Email = ABSENT
@@ -174,7 +175,7 @@ class Order(_Part):
     """An order, always whole: there is no ``@merge``, and at least one line (ours)."""
 
     type: Literal["order"] = Field(alias="@type")
-    id: Annotated[Id, StringConstraints(max_length=36)]
+    id: Annotated[Id, StringConstraints(max_length=36), CAN_BE_READ_BACK]
     timestamp: Timestamp
     currency: Currency
     grand_total: Number
@@ -239,7 +240,7 @@ class Listing(_Part):
 
 class Product(_Part):
     type: Literal["product"] = Field(alias="@type")
-    id: Id
+    id: Annotated[Id, CAN_BE_READ_BACK]
     merge: bool = Field(default=ABSENT, alias="@merge")
     title: Text140 = ABSENT
     price: Number = ABSENT

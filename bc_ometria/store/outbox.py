@@ -71,7 +71,12 @@ _MAY_GO = f"""CASE o.record_type
     ELSE o.in_flight_version IS DISTINCT FROM o.wanted_version
 END"""
 """Of a version that was lost sight of, a look says first whether Ometria has it (``take_for_sent``); an event of which
-a call was lost may have been told already (truth 3 of the design)."""
+a call was lost may have been told already (truth 3 of the design); and an opt-in may wait to be mapped again."""
+
+
+_STANDING_IF_NOT_STORED = "CASE WHEN record_type = 'order' AND confirmed_at IS NOT NULL THEN 'valid' END"
+"""The standing of what Ometria has, where it did not store what it was sent: of an order the one before, and that is
+taken for revenue, so that a cancellation is not mistaken for less than it is (ours). Not known otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,7 +428,8 @@ def reject(connection: Connection, record_type: str, record_id: str, request_id:
         connection.execute(
             text(
                 f"UPDATE {outbox.fullname} SET state = 'held', reason = 'rejected', sent_version = NULL, "
-                "sent_standing = NULL WHERE record_type = :record_type AND record_id = :record_id "
+                f"sent_standing = {_STANDING_IF_NOT_STORED} "
+                "WHERE record_type = :record_type AND record_id = :record_id "
                 "AND state IN ('sent', 'drift', 'accepted') AND wanted_version = sent_version "
                 "AND (CAST(:request_id AS text) IS NULL OR request_id = :request_id)"
             ),
@@ -503,7 +509,8 @@ _OUTCOMES: dict[Outcome, str] = {
     "confirmed": f"""state = CASE WHEN following IS NULL THEN 'confirmed' ELSE 'wanted' END,
         proved_version = sent_version, confirmed_at = now(), {_ARRIVED}""",
     "accepted": f"state = CASE WHEN following IS NULL THEN 'accepted' ELSE 'wanted' END, {_ARRIVED}",
-    "again": "state = 'wanted', sent_version = NULL, sent_standing = NULL, attempts = 0, next_attempt = now()",
+    "again": f"""state = 'wanted', sent_version = NULL, sent_standing = {_STANDING_IF_NOT_STORED},
+        attempts = 0, next_attempt = now()""",
     "drift": "state = 'drift', proved_version = NULL",
     "repair": """proved_version = NULL,
         state = CASE WHEN repaired_version = wanted_version THEN 'drift' ELSE 'wanted' END,
@@ -624,13 +631,13 @@ def is_any_contact_kept_back(engine: Engine, lanes: Sequence[str] = LANES) -> bo
 
 
 def expire_payloads(engine: Engine, days: float) -> int:
-    """Forget the payloads of records that were settled so many days ago; how many. Versions, request ids and
-    outcomes stay."""
+    """Forget the payloads of records that were settled, held or found to have drifted so many days ago; how many.
+    Versions, request ids and outcomes stay."""
     with engine.begin() as connection:
         return connection.execute(
             text(
                 f"UPDATE {outbox.fullname} SET payload = NULL WHERE payload IS NOT NULL "
-                "AND state IN ('confirmed', 'accepted', 'excluded', 'withdrawn') "
+                "AND state NOT IN ('wanted', 'sent') "
                 "AND greatest(queued_at, accepted_at, confirmed_at) < now() - make_interval(secs => 86400 * :days)"
             ),
             {"days": days},

@@ -289,6 +289,32 @@ def test_live_records_that_no_live_run_gets_to_are_drained(shop: Shop) -> None:
     assert isinstance(tick(shop, bulk_sensor), dg.RunRequest)
 
 
+@pytest.mark.parametrize(
+    "left",
+    [
+        pytest.param("state = 'sent', proved_version = NULL", id="accepted and not read back"),
+        pytest.param(
+            "state = 'wanted', in_flight_version = wanted_version, leased_until = now() - interval '1 second'",
+            id="sent by a process that died",
+        ),
+    ],
+)
+def test_what_is_under_way_is_followed_up_while_blue_cherry_is_out_of_reach(
+    synced: Shop, monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    """Truth 1: nothing of it is due, and events wait for its proof until their cliff."""
+    synced.change(f"UPDATE bc_ometria.outbox SET {left} WHERE record_type = 'order'")
+    assert isinstance(tick(synced, bulk_sensor), str), "live_sync, which has just succeeded, goes on with it"
+    for run in synced.instance.get_runs():
+        synced.instance.delete_run(run.run_id)
+    closed(monkeypatch)
+    assert isinstance(tick(synced), str)
+    assert isinstance(tick(synced, bulk_sensor), dg.RunRequest)
+    assert synced.drain().success
+    assert synced.states() == {ORDER: "confirmed"}
+    assert isinstance(tick(synced, bulk_sensor), str)
+
+
 def test_after_a_refused_key_nothing_is_started_for_a_while_and_the_reason_says_what_to_do(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

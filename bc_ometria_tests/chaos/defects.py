@@ -49,10 +49,10 @@ def settles_touches_before_documents() -> None:
     """What an order was touched by is forgotten before the order is assembled."""
     put = sales.put
 
-    def early(engine: Engine, assembled: Any, done: Any) -> int:
+    def early(engine: Engine, assembled: Any, done: Any, *others: Any) -> Any:
         with engine.begin() as connection:
             sales.settle(connection, done)
-        return put(engine, assembled, done)
+        return put(engine, assembled, done, *others)
 
     sales.put = early
 

@@ -146,6 +146,8 @@ def _go_through_a_call_that_is_refused(chaos: Chaos) -> None:
 def _go_through_drift(chaos: Chaos) -> None:
     """Another source overwrites what was accepted, before it is read back."""
     chaos.account(read_back_until=0.001)
+    for place in range(1, 130, 3):
+        chaos.shop.edit("customers", place, loyalty_tier="BRONZE")
     victim = chaos.start(pause_at=At("between_acknowledgement_and_watermark", record_type="contact"))
     victim.wait_until_paused()
     account = chaos.shop.sandbox.account

@@ -13,11 +13,11 @@ from bc_ometria.ometria.budget import Limits
 from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.ometria.errors import AccessRefused
 from bc_ometria.rules import Rules
-from bc_ometria.store import stops
+from bc_ometria.store import outbox, stops
 from bc_ometria.store.schema import SCHEMA
 from bc_ometria_tests.delivery.outgoing import Outgoing, contacts, orders
 from bc_ometria_tests.sandbox.ometria_stand_in import contact, order
-from bc_ometria_tests.store.records import column, state
+from bc_ometria_tests.store.records import column, decided, put, state
 from bc_ometria_tests.store.rows import table
 from bc_ometria_tests.store.test_order_events import confirm, event, tell
 
@@ -101,8 +101,6 @@ def test_a_call_that_is_not_full_waits_for_others_while_the_account_is_busy(out:
     want(out, "order", *orders(2))
     want(out, "contact", *contacts(100))
     move(out.engine, "history", "record_type = 'contact'")
-    from bc_ometria.store import outbox
-
     (bulk,) = outbox.claim(out.engine, 1, fill_wait=3600)
     assert (bulk.record_type, len(bulk.records)) == ("contact", 100)
     (live,) = outbox.claim(out.engine, 1, fill_wait=0)
@@ -166,6 +164,8 @@ def test_a_refused_key_stops_the_delivery_is_remembered_and_marks_nothing_as_bad
     assert out.states() == {"wanted": 3_000}
     assert out.open_exceptions() == []
     assert refusal(out.engine) is not None
+    deliver(out.engine, out.client, rules(), record_types=("contact",))
+    assert refusal(out.engine) is not None, "a delivery that asked nothing of Ometria does not know better"
     out.stand_in.control.delete("/faults")
     deliver(out.engine, out.client, rules())
     assert out.states() == {"confirmed": 3_000}
@@ -232,8 +232,6 @@ def test_the_outbox_knows_every_step_of_a_record(out: Outgoing) -> None:
 
 
 def test_a_payload_is_forgotten_after_its_days_and_its_versions_stay(out: Outgoing) -> None:
-    from bc_ometria.store import outbox
-
     want(out, "order", *orders(2))
     deliver(out.engine, out.client, rules())
     with out.engine.begin() as connection:
@@ -253,6 +251,30 @@ def test_a_payload_is_forgotten_after_its_days_and_its_versions_stay(out: Outgoi
     out.want(order("0000000000", status="returned"))
     deliver(out.engine, out.client, rules())
     assert orjson.loads(column(out.engine, "payload", "0000000000"))["status"] == "returned"
+
+
+@pytest.mark.parametrize("state", ["held", "drift"])
+def test_a_payload_that_waits_for_nothing_but_a_new_version_is_forgotten_too(out: Outgoing, state: str) -> None:
+    want(out, "order", *orders(1))
+    deliver(out.engine, out.client, rules())
+    with out.engine.begin() as connection:
+        aged = "queued_at = now() - interval '91 days', accepted_at = NULL, confirmed_at = NULL"
+        connection.execute(text(f"UPDATE {SCHEMA}.outbox SET state = '{state}', reason = 'rejected', {aged}"))
+    assert outbox.expire_payloads(out.engine, 90) == 1
+    out.want(*orders(1))
+    assert deliver(out.engine, out.client, rules()).pushed.calls.total() == 0
+    out.want(order("0000000000", status="returned"))
+    deliver(out.engine, out.client, rules())
+    assert out.states() == {"confirmed": 1}
+
+
+@pytest.mark.parametrize("state", ["wanted", "sent"])
+def test_a_payload_that_is_on_its_way_is_kept_however_old(engine: Engine, state: str) -> None:
+    put(engine, decided("1", "A"))
+    with engine.begin() as connection:
+        aged = "queued_at = now() - interval '91 days', accepted_at = now() - interval '91 days'"
+        connection.execute(text(f"UPDATE {SCHEMA}.outbox SET state = '{state}', {aged}"))
+    assert outbox.expire_payloads(engine, 90) == 0
 
 
 def test_no_event_is_risked_while_ometria_leaves_pushes_unanswered(out: Outgoing) -> None:

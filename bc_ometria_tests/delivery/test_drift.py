@@ -1,7 +1,9 @@
 """A record that Ometria shows differently: an exception with both values, and one repair (P2, P9, P19)."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import text
 
@@ -9,8 +11,8 @@ from bc_ometria.delivery.proof import Proved, Prover
 from bc_ometria.store import exceptions, outbox
 from bc_ometria_tests.delivery.outgoing import Outgoing, account, contacts, orders
 from bc_ometria_tests.sandbox.ometria_stand_in import contact, order
-from bc_ometria_tests.store.records import column
-from bc_ometria_tests.store.rows import table
+from bc_ometria_tests.store.records import column, decided, end_leases
+from bc_ometria_tests.store.rows import table, until_waiting
 
 AT_ONCE, LATER = 1e-9, 3600.0
 OPTED_IN = {"marketing_optin": "EXPLICITLY_OPTEDIN", "timestamp_subscribed": "2026-01-01T00:00:00Z"}
@@ -239,3 +241,36 @@ def test_drift_within_a_sample_is_repaired_and_proved(out: Outgoing) -> None:
 def without_ids(out: Outgoing) -> None:
     """Let the errors ring show its entries without ids, so that the read back has to find what is missing."""
     out.stand_in.account.settings = out.stand_in.account.settings.changed({"error_shape": "documented"})
+
+
+def test_a_look_and_a_mapping_of_what_differs_do_not_wait_for_each_other(out: Outgoing) -> None:
+    """Both lock records, and then the exceptions."""
+    sent(out, order("1"), order("2"))
+    out.stand_in.push(order("2", grand_total=1.0))
+    newer = pd.DataFrame([decided("2", "B")]).assign(changed_at=pd.Timestamp.now("UTC"))
+    with ThreadPoolExecutor(1) as thread:
+        with out.engine.begin() as mapping:
+            outbox.put(mapping, "order", newer)
+            looking = thread.submit(look, out)
+            until_waiting(out.engine, 1)
+            exceptions.record(mapping, "order", ["2"], pd.DataFrame(columns=exceptions.FINDING))
+        assert looking.result(60).confirmed["order"] == 1
+    assert (out.state("2"), column(out.engine, "wanted_version", "2")) == ("wanted", "B")
+    assert out.open_exceptions() == []
+
+
+def test_what_was_lost_on_its_way_and_its_mapping_do_not_wait_for_each_other(out: Outgoing) -> None:
+    out.want(order("1"), order("2"))
+    outbox.claim(out.engine, 1, record_types=["order"])
+    out.stand_in.push(order("1"))
+    end_leases(out.engine)
+    assert outbox.take_for_sent(out.engine) == 2
+    newer = pd.DataFrame([decided("2", "B")]).assign(changed_at=pd.Timestamp.now("UTC"))
+    with ThreadPoolExecutor(1) as thread:
+        with out.engine.begin() as mapping:
+            outbox.put(mapping, "order", newer)
+            looking = thread.submit(look, out, LATER)
+            until_waiting(out.engine, 1)
+            exceptions.record(mapping, "order", ["2"], pd.DataFrame(columns=exceptions.FINDING))
+        assert looking.result(60).confirmed["order"] == 1
+    assert (out.state("2"), column(out.engine, "wanted_version", "2")) == ("wanted", "B")

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -12,9 +13,10 @@ from sqlalchemy import Engine, text
 from bc_ometria.delivery import guard
 from bc_ometria.delivery.guard import judge_reading, usual_rows, watch
 from bc_ometria.rules import GuardThresholds
-from bc_ometria.store import changes, stops
+from bc_ometria.store import changes, outbox, stops
 from bc_ometria.store.extracts import Reading
 from bc_ometria_tests.store import waiting
+from bc_ometria_tests.store.records import claim, decided, end_leases, prove, reject, send, settle
 from bc_ometria_tests.store.rows import table
 from bc_ometria_tests.store.waiting import OPT_IN, OPT_OUT, SAME_CONSENT, UNCHANGED, VALID_TO_INVALID, change, fill
 
@@ -355,3 +357,28 @@ def test_the_usual_size_is_a_median_and_grows_with_the_time_to_cover(sizes: list
     later = [readings[0]._replace(at=at + (times - 1) * OVERLAP), *readings[1:]]
     assert usual_rows(later, OVERLAP) == pytest.approx(usual * times)
     assert usual_rows(readings[:5], OVERLAP) is None
+
+
+def put_sixty(engine: Engine, version: str, standing: str) -> None:
+    frame = pd.DataFrame([decided(str(number), f"{version}{number}") for number in range(60)])
+    with engine.begin() as connection:
+        outbox.put(connection, "order", frame.assign(changed_at=pd.Timestamp.now("UTC"), standing=standing))
+
+
+@pytest.mark.parametrize("how", ["rejected", "lost"])
+def test_what_ometria_did_not_store_hides_no_mass_cancellation(engine: Engine, how: str) -> None:
+    """Ometria still has the version before, which it counts as revenue."""
+    put_sixty(engine, "A", "valid")
+    send(engine)
+    prove(engine)
+    put_sixty(engine, "B", "valid")
+    if how == "rejected":
+        send(engine, "r-2")
+        assert all(reject(engine, str(number), "r-2") for number in range(60))
+    else:
+        claim(engine)
+        end_leases(engine)
+        outbox.take_for_sent(engine)
+        settle(engine, outbox.unproved(engine, "order", 60, lost=True), "again")
+    put_sixty(engine, "C", "invalid")
+    assert watch(engine, LIMITS) == {CANCELLATIONS}

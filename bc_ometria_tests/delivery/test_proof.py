@@ -2,16 +2,18 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from sqlalchemy import Engine
 from starlette.responses import JSONResponse
 
 from bc_ometria.delivery.proof import Prover
 from bc_ometria.ometria.errors import AccessRefused
+from bc_ometria.store import outbox
 from bc_ometria_tests.delivery.outgoing import AT_ONCE, Outgoing, Seen, account, contacts, orders
 from bc_ometria_tests.ometria.server import answering
 from bc_ometria_tests.sandbox.ometria_stand_in import contact, order
-from bc_ometria_tests.store.records import column, send, state, want
+from bc_ometria_tests.store.records import column, end_leases, send, state, want
 
 FEW, MANY = 4, 300
 
@@ -190,3 +192,14 @@ def test_a_record_that_changed_since_it_was_sent_is_not_read_back(out: Outgoing)
 def test_nothing_to_prove_calls_nobody(out: Outgoing) -> None:
     assert out.prove() == Seen()
     assert out.calls("GET /v2/orders/{id}") == 0
+
+
+def test_all_that_a_dead_sender_had_under_way_is_found_in_one_reading_of_the_lists(out: Outgoing) -> None:
+    out.want(*orders(MANY))
+    for batch in outbox.claim(out.engine, 3, record_types=["order"]):
+        out.stand_in.push(*(orjson.loads(record.payload) for record in batch.records[1:]))
+    end_leases(out.engine)
+    assert outbox.take_for_sent(out.engine) == MANY
+    proved = Prover(out.engine, out.client, account()).look()
+    assert (proved.confirmed["order"], proved.again["order"]) == (MANY - 3, 3)
+    assert (out.calls("GET /v2/orders/{id}"), out.calls("GET /v2/orders")) == (0, 3)

@@ -67,29 +67,33 @@ def one_of_each(engine: Engine) -> Engine:
 
 
 def test_a_replay_takes_what_ometria_was_sent_and_leaves_the_rest(one_of_each: Engine) -> None:
-    """Held and excluded records stay so, and nothing that waits or is under way is disturbed."""
+    """Held and excluded records stay so, but for those that Ometria refused: the account may take them now. Nothing
+    that waits or is under way is disturbed."""
     engine = one_of_each
     filters = Filters(record_type="order")
     assert told(select(engine, filters)) == [
         ("order", "accepted", "again", "", 1),
         ("order", "confirmed", "again", "", 1),
         ("order", "drift", "again", "", 1),
+        ("order", "held", "again", "", 1),
         ("order", "sent", "again", "", 1),
         ("order", "excluded", "", "excluded: wholesale", 1),
-        ("order", "held", "", "held: rejected", 1),
         ("order", "held", "", "held: unmapped_status", 1),
         ("order", "wanted", "", "is on its way", 1),
         ("order", "wanted", "", "waits to be sent", 1),
     ]
-    assert select(engine, filters).going == {"order": 4}
-    untouched = ("excluded", "held", "rejected", "in flight", "wanted")
+    assert select(engine, filters).going == {"order": 5}
+    untouched = ("excluded", "held", "in flight", "wanted")
     before = [column(engine, "(outbox.*)::text", each) for each in untouched]
-    assert replay(engine, filters) == {"again": 4}
+    assert replay(engine, filters) == {"again": 5}
     assert [column(engine, "(outbox.*)::text", each) for each in untouched] == before
-    for each in ("accepted", "confirmed", "drift", "sent"):
-        now = column(engine, "ARRAY[state, lane, wanted_version, sent_version, proved_version, attempts::text]", each)
+    for each in ("accepted", "confirmed", "drift", "rejected", "sent"):
+        columns = "state || reason, lane, wanted_version, sent_version, proved_version, attempts::text"
+        now = column(engine, f"ARRAY[{columns}]", each)
         assert now == ["wanted", "repairs", "v1", None, None, "0"]
-    assert {record.record_id for record in claim(engine)} == {"accepted", "confirmed", "drift", "sent", "wanted"}
+    assert {record.record_id for record in claim(engine)} == {
+        "accepted", "confirmed", "drift", "rejected", "sent", "wanted",
+    }  # fmt: skip
 
 
 def test_looking_changes_nothing(one_of_each: Engine) -> None:

@@ -176,6 +176,8 @@ BAD = [
     ("order", ("customer", "id"), "ann@example.com", "no e-mail address"),
     ("custom_event", ("id",), "a@example.com", "no e-mail address"),
     ("contact", ("id",), "00001234 ", "no blanks at either end"),
+    ("contact", ("id",), "..", "must not be made of dots alone: Ometria could not be asked for it"),
+    ("order", ("id",), ".", "must not be made of dots alone: Ometria could not be asked for it"),
     # lengths
     ("order", ("id",), "1" * 37, "at most 36"),
     ("order", ("store",), "s" * 33, "at most 32"),

@@ -159,6 +159,22 @@ def test_a_waiting_opt_in_is_mapped_again_before_it_is_sent(shop: Shop) -> None:
     assert profile(shop)["marketing_optin"] == OUT
 
 
+def test_an_opt_out_that_is_known_and_not_mapped_yet_keeps_the_opt_in_back(opted_in: Shop) -> None:
+    """The schedule has read it; until a run of live_sync maps the contact, a drain must not send what it was."""
+    shop = opted_in
+    shop.at("2026-01-05 10:00")
+    shop.sandbox.account.unsubscribe(EMAIL, "email")
+    replay(shop.engine, Filters(ids=[CODE]))
+    assert read(shop).success
+    assert shop.drain().success
+    assert profile(shop)["marketing_optin"] == OUT
+    assert (shop.pushed, shop.states("contact")) == ([CODE], {CODE: "wanted"})
+    shop.sync()
+    assert (shop.pushed, shop.states("contact")) == ([CODE, CODE], {CODE: "confirmed"})
+    assert "marketing_optin" not in wire(shop)[0]
+    assert profile(shop)["marketing_optin"] == OUT
+
+
 def test_where_the_unsubscribes_cannot_be_read_opt_ins_wait_and_all_else_goes(shop: Shop) -> None:
     """P11: and the run says so. The next one that can read them sends them, without any change in Blue Cherry."""
     out, undated = customer("00000002", email_ok="N"), customer("00000003", consent_date=None)

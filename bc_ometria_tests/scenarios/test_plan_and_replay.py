@@ -14,7 +14,7 @@ from bc_ometria.resources import Ometria
 from bc_ometria.rules import Rules
 from bc_ometria.store import stops
 from bc_ometria.store.lanes import LANES
-from bc_ometria_tests.scenarios.shop import Shop, customer
+from bc_ometria_tests.scenarios.shop import Shop, causes, customer
 
 ONE, TWO, THREE = "0000001001", "0000001002", "0000001003"
 ANNA, BEN, CARA = "00000001", "00000002", "00000003"
@@ -151,11 +151,11 @@ def test_a_replay_brings_back_what_ometria_lost(opened: Shop) -> None:
     assert effects(look(shop)) == {"order": (0, 0, 0)}
     begin, end = (shop.sandbox.clock.now().replace(hour=0), shop.sandbox.clock.now().replace(hour=23))
     assert effects(look(shop, changed=(begin, end))) == {"contact": (0, 0, 3), "order": (2, 0, 1)}
-    shop.sync()
+    assert causes(shop.sync()) == {}
     assert set(shop.orders()) == {TWO}
     replay(shop.engine, Filters(ids=[ONE, THREE]))
     assert effects(look(shop)) == {"order": (2, 0, 0)}
-    shop.sync()
+    assert causes(shop.sync()) == {}
     assert set(shop.orders()) == {ONE, TWO, THREE}
 
 
