@@ -26,7 +26,7 @@ dev: setup ## the Dagster UI on port 3000, with a living sandbox behind it
 	$(BIN)/bc-ometria dev --sandbox
 
 test: setup check ## style, types and all tests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: setup
 	$(BIN)/ruff check .

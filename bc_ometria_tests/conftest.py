@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bc_ometria.sandbox.running import Sandbox
     from bc_ometria_tests.scenarios.shop import Shop
 
+# Workers of pytest set it, and a console that is made at import keeps that width.
+os.environ.pop("COLUMNS", None)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -162,10 +162,19 @@ def unchecked(engine: Engine, customers: Collection[str]) -> set[str]:
 
 
 def opting_out(engine: Engine, customers: Collection[str]) -> set[str]:
-    """Those of these customers who opt out of e-mail or texts in Blue Cherry."""
+    """Those of these customers who opt out of e-mail or texts in Blue Cherry, which the outbox does not say yet."""
     with engine.connect() as connection:
         rows = connection.execute(
-            text(f"SELECT customer FROM {_CUSTOMERS} WHERE customer = ANY(:customers) AND 'N' IN (email_ok, sms_ok)"),
+            text(
+                f"""
+                SELECT c.customer FROM {_CUSTOMERS} c
+                LEFT JOIN {outbox.fullname} o ON o.record_type = 'contact' AND o.record_id = c.customer
+                WHERE c.customer = ANY(:customers) AND (
+                    c.email_ok = 'N' AND strpos(coalesce(o.standing, ''), 'email\\:out') = 0
+                    OR c.sms_ok = 'N' AND strpos(coalesce(o.standing, ''), 'sms\\:out') = 0
+                )
+                """
+            ),
             {"customers": list(customers)},
         )
         return {row.customer for row in rows}

@@ -19,7 +19,7 @@ from bc_ometria.store import to_refresh
 from bc_ometria_tests.automation.test_sensor import evaluated, tick
 from bc_ometria_tests.scenarios.shop import Shop, customer, header, line, stage
 
-ORDER, OTHER, CUSTOMER = "0000001001", "0000001002", "00000001"
+ORDER, OTHER, LATER, CUSTOMER = "0000001001", "0000001002", "0000001003", "00000001"
 LONG_AGO = "2025-12-01 08:00:00"
 NOTHING = "Blue Cherry has nothing new, and nothing waits to be sent or proved."
 
@@ -50,6 +50,9 @@ def sold(shop: Shop) -> Shop:
 
 def test_a_report_to_the_endpoint_has_the_order_read_again(sold: Shop, webserver: TestClient) -> None:
     """As docs/operating.md tells it. What else the report says is not used: the order is what Blue Cherry serves."""
+    sold.at("2026-01-06 10:00")
+    sold.order(LATER)
+    assert sold.sync().success
     sold.write("orders", header(ORDER, "150.00", last_mod=LONG_AGO))
     sold.write("order-lines", line(ORDER, 1, 3, last_mod=LONG_AGO))
     sold.write("order-stages", stage(ORDER, 1, 3, last_mod=LONG_AGO))
@@ -65,7 +68,7 @@ def test_a_report_to_the_endpoint_has_the_order_read_again(sold: Shop, webserver
     assert sold.sync().success
     assert sold.orders()[ORDER]["grand_total"] == 150.0
     assert sold.orders()[ORDER]["is_valid"] is True
-    assert sold.states() == {ORDER: "confirmed"}
+    assert sold.states() == {ORDER: "confirmed", LATER: "confirmed"}
     assert evaluated(sold, cursor=cursor)[0] == NOTHING
 
 

@@ -407,6 +407,20 @@ def test_an_opt_out_that_somebody_makes_in_our_own_listing_is_kept_once_it_is_se
     assert shop.open_exceptions() == {("opt_out_is_newer", CODE, "consent_date", "email")}
 
 
+def test_an_opt_in_beside_an_opt_out_that_ometria_has_waits_and_is_not_taken_back(shop: Shop) -> None:
+    """In to e-mail and out of texts, as before: nothing of it is urgent, and the guard has no change of consent."""
+    shop.write("customers", customer())
+    shop.sync()
+    before = shop.pushes
+    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/unsubscribes", calls=None))
+    shop.edit("customers", 1, last_name="Finch")
+    shop.sync()
+    assert shop.pushes == before
+    shop.sandbox.account.faults.clear()
+    shop.sync()
+    assert (wire(shop)[0]["marketing_optin"], wire(shop)[0]["lastname"]) == (IN, "Finch")
+
+
 def test_an_opt_out_does_not_wait_for_the_opt_in_beside_it(opted_in: Shop) -> None:
     """Of e-mail out, to texts in: while the unsubscribes cannot be read, the opt-out goes alone."""
     shop = opted_in
