@@ -37,7 +37,7 @@ def merged_customers(
     still_open = merges.open_now(engine).by_state
     gaps = "with gaps: some merges came to nothing" if still_open.get("failed") else "complete"
     if still_open.get("failed"):
-        context.instance.add_run_tags(context.run_id, {"ended": "with gaps"})
+        context.instance.add_run_tags(context.run.run_id, {"ended": "with gaps"})
     return dg.MaterializeResult(
         metadata={
             "calls": merged.calls,

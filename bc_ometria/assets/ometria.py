@@ -314,7 +314,7 @@ def _result(
     outcome = {f"records_{state}": int(number) for state, number in sorted(counts.items())}
     gaps = "with gaps: something is held" if counts["held"] else "complete"
     if counts["held"]:
-        context.instance.add_run_tags(context.run_id, {"ended": "with gaps"})
+        context.instance.add_run_tags(context.run.run_id, {"ended": "with gaps"})
     return dg.MaterializeResult(asset_key=key, metadata={"records_changed": counts.total(), "ended": gaps, **outcome})
 
 
