@@ -103,7 +103,8 @@ def makes_event_ids_anew() -> None:
 def sends_again_without_a_look() -> None:
     """What a dead process may have sent goes again, whether Ometria has it or not."""
     outbox.take_for_sent = lambda *_: 0
-    _rewrite(("ELSE o.in_flight_version IS DISTINCT FROM o.wanted_version", "ELSE true"))
+    look = "o.in_flight_version IS DISTINCT FROM o.wanted_version"
+    _rewrite((f"THEN {look}", "THEN true"), (f"ELSE {look}", "ELSE true"))
 
 
 def acknowledges_what_was_not_sent() -> None:
