@@ -11,11 +11,17 @@ from math import inf
 import dagster as dg
 import numpy as np
 import pandas as pd
+from sqlalchemy import Engine
 
+from bc_ometria.assets.unsubscribes import read_unsubscribes
 from bc_ometria.automation.retention import mark_changed
 from bc_ometria.checks.metadata import Cells, table
+from bc_ometria.delivery.budget import note_refusal
 from bc_ometria.delivery.dispatch import Delivered, deliver
+from bc_ometria.ometria.client import OmetriaClient
+from bc_ometria.ometria.errors import AccessRefused, OmetriaError
 from bc_ometria.resources import Ometria, Scope, Store, Tenant
+from bc_ometria.store import unsubscribes
 from bc_ometria.store.lanes import RECORD_TYPES
 
 _BULK_S, _PROVE_S = 20.0, 20.0
@@ -36,6 +42,7 @@ def _deliver(
     prove_for: float = 0,
 ) -> dg.MaterializeResult:
     with ometria.client(tenant.rules, store.engine) as client:
+        _read_unsubscribes_first(context, store.engine, client)
         delivered = deliver(
             store.engine,
             client,
@@ -52,6 +59,20 @@ def _deliver(
     if delivered.pushed.calls or delivered.proved.confirmed:
         mark_changed(context)
     return dg.MaterializeResult(metadata=_metadata(delivered))
+
+
+def _read_unsubscribes_first(context: dg.AssetExecutionContext, engine: Engine, client: OmetriaClient) -> None:
+    """No opt-in goes on what was known before a rest (truth 5)."""
+    if not unsubscribes.is_reading_old(engine):
+        return
+    try:
+        read_unsubscribes(engine, client)
+    except AccessRefused as error:
+        note_refusal(engine, str(error))
+        raise
+    except OmetriaError as error:
+        unsubscribes.note_failure(engine)
+        context.log.warning(f"Ometria's unsubscribes could not be read: {error} Contacts that opt in wait.")
 
 
 @dg.asset(

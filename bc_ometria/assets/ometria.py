@@ -203,6 +203,7 @@ def queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custome
 
 
 def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, customers: Sequence[str]) -> Counter:
+    seen = touched.of(engine, "customer", customers)  # whatever comes after this has them mapped again
     # What is said of one customer bears on all whom merges connect with them: a survivor has everybody's opt-outs, and
     # where a merge ends may be another one's change.
     connected = merges.related(engine, customers)
@@ -210,7 +211,6 @@ def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custom
     customers = sorted({*customers, *connected["customer"]})
     unchecked = unsubscribes.unchecked(engine, customers)
     opting_out = unchecked & unsubscribes.opting_out(engine, unchecked)
-    done = touched.of(engine, "customer", [customer for customer in customers if customer not in unchecked])
     customers = [customer for customer in customers if customer not in unchecked - opting_out]
     absorbed = sorted(of_merges.absorbed_by(customers))
     parts, held_rows = mirror.read_customers(engine, {*customers, *absorbed})
@@ -252,7 +252,7 @@ def _queue_contacts(engine: Engine, rules: Rules, profile: TenantProfile, custom
         if mapped_again := [*gone, *changed.relinked]:
             order_events.forget_waiting(connection, changed.relinked)
             sales.map_again(connection, mapped_again)
-        touched.settle(connection, done)
+        touched.settle(connection, seen.without(unchecked))
     return Counter(states)
 
 

@@ -58,11 +58,12 @@ def _in_motion(row: str) -> str:
     )
 
 
-_ADDRESS_IS_FREE = f"""NOT EXISTS (
+_ADDRESS_IS_FREE = f"""(o.addresses IS NOT DISTINCT FROM ARRAY[o.address] OR NOT EXISTS (
     SELECT FROM {outbox.fullname} p WHERE {_in_motion("p")} AND p.record_id <> o.record_id
         AND p.address <> o.address AND o.address = ANY(p.addresses)
-)"""
-"""Nobody is about to give up the address that the contact ``o`` is to get: Ometria would take them for one person."""
+))"""
+"""The contact ``o`` has its address at Ometria already, or nobody is about to give up the one that it is to get:
+Ometria would take them for one person."""
 
 _MAY_GO = f"""CASE o.record_type
     WHEN 'custom_event' THEN (o.in_flight_version IS NULL OR :resend_events) AND {MAY_GO}

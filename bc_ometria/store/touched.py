@@ -1,6 +1,6 @@
 """Orders and customers of which a row changed and that wait to be assembled and mapped again."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,11 @@ class Touched:
     kind: Kind
     keys: list[str]
     seen: list[int]
+
+    def without(self, keys: Collection[str]) -> "Touched":
+        """The touches of all other keys."""
+        left = [(key, at) for key, at in zip(self.keys, self.seen, strict=True) if key not in keys]
+        return Touched(self.kind, [key for key, _ in left], [at for _, at in left])
 
 
 def waiting(engine: Engine, kind: Kind, limit: int, *, after: str = "") -> list[str]:

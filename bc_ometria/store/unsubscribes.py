@@ -14,6 +14,7 @@ from bc_ometria.store.schema import MIRROR, customer_unsubscribes, ometria_accou
 CHANNELS = ("email", "sms")
 
 _BATCH = 10_000  # entries copied at once
+_READING_LASTS_S = 1_200  # a little longer than from one reading on schedule to the next
 _CUSTOMERS = MIRROR["customers"].fullname
 
 _READ_AT = f"(SELECT unsubscribes_read_at FROM {ometria_account.fullname})"
@@ -101,6 +102,27 @@ def put(engine: Engine, listed: Iterable[Unsubscribe]) -> int:
             """
         )
         return connection.exec_driver_sql("SELECT count(*) FROM news").scalar_one()
+
+
+def is_reading_old(engine: Engine) -> bool:
+    """Whether contacts that opt in wait to be sent, and somebody may have opted out since the unsubscribes were last
+    read: after a rest of ours, before their schedule or ``live_sync`` comes to it. While they cannot be read no opt-in
+    goes, and they need not be."""
+    with engine.connect() as connection:
+        return connection.execute(
+            text(
+                f"""
+                SELECT EXISTS (
+                    SELECT FROM {outbox.fullname}
+                    WHERE record_type = 'contact' AND state = 'wanted' AND strpos(standing, '\\:in') > 0
+                ) AND NOT EXISTS (
+                    SELECT FROM {ometria_account.fullname} WHERE unsubscribes_failed_at IS NOT NULL
+                        OR unsubscribes_read_at > now() - make_interval(secs => :lasts)
+                )
+                """
+            ),
+            {"lasts": _READING_LASTS_S},
+        ).scalar_one()
 
 
 def note_failure(engine: Engine) -> None:

@@ -378,6 +378,33 @@ def test_an_opt_in_that_waits_is_not_sent_by_bulk_before_it_is_mapped_again(shop
     assert "marketing_optin" not in shop.contacts()[CODE]
 
 
+def test_after_a_rest_the_unsubscribes_are_read_before_any_opt_in_is_sent(shop: Shop) -> None:
+    """Whoever comes first after it, bulk too, does not send what somebody has taken back meanwhile."""
+    shop.write("customers", customer(sms_ok="Y"))
+    stops.pause(shop.engine, "live")
+    shop.sync()
+    shop.at("2026-01-05 10:00")
+    shop.sandbox.account.unsubscribe(EMAIL, "email")
+    stops.resume(shop.engine, "live")
+    shop.change("UPDATE bc_ometria.ometria_account SET unsubscribes_read_at = now() - interval '1 hour'")
+    shop.drain()
+    assert shop.pushed == []
+    shop.sync()
+    assert "marketing_optin" not in shop.contacts()[CODE]
+
+
+def test_an_opt_out_does_not_wait_for_somebody_else_with_its_address(shop: Shop) -> None:
+    """Two share an address. One is to get another, and is stopped; the other one opts out."""
+    shop.write("customers", customer(), customer("00000002", email=EMAIL))
+    shop.sync()
+    stops.pause(shop.engine, "live")
+    shop.edit("customers", 2, email="another@example.com")
+    shop.sync()
+    shop.edit("customers", 1, email_ok="N", consent_date=shop.now)
+    shop.sync()
+    assert shop.contacts()[CODE]["marketing_optin"] == OUT
+
+
 def test_nothing_is_forced_unless_the_rules_name_a_reason(shop: Shop) -> None:
     shop.write("customers", customer(), customer("00000002", email_ok="N"), customer("00000003", email_ok=""))
     shop.sync()
