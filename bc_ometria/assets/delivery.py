@@ -16,7 +16,6 @@ from sqlalchemy import Engine
 from bc_ometria.assets.unsubscribes import read_unsubscribes
 from bc_ometria.automation.retention import mark_changed
 from bc_ometria.checks.metadata import Cells, table
-from bc_ometria.delivery.budget import note_refusal
 from bc_ometria.delivery.dispatch import Delivered, deliver
 from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.ometria.errors import AccessRefused, OmetriaError
@@ -67,11 +66,9 @@ def _read_unsubscribes_first(context: dg.AssetExecutionContext, engine: Engine, 
         return
     try:
         read_unsubscribes(engine, client)
-    except AccessRefused as error:
-        note_refusal(engine, str(error))
+    except AccessRefused:
         raise
     except OmetriaError as error:
-        unsubscribes.note_failure(engine)
         context.log.warning(f"Ometria's unsubscribes could not be read: {error} Contacts that opt in wait.")
 
 

@@ -24,13 +24,21 @@ def read_unsubscribes(engine: Engine, ometria: OmetriaClient) -> int:
     opt-outs are new or newer than known.
 
     Raises what the client raises, and ``OutcomeUnknown`` where an entry cannot be understood: it could be anybody's
-    opt-out. Nothing of the reading is kept then.
+    opt-out. Nothing of the reading is kept then, no opt-in goes until they can be read, and after a refused key the
+    sensors start nothing for a while.
     """
     newest = unsubscribes.newest(engine)
     since = newest - _OVERLAP if newest else _BEGINNING
     before = datetime.now(UTC) + timedelta(days=1)  # Ometria's clock may be ahead
     listed = (each for entry in ometria.unsubscribes(since, before) for each in _of_entry(entry))
-    return unsubscribes.put(engine, listed)
+    try:
+        return unsubscribes.put(engine, listed)
+    except AccessRefused as error:
+        note_refusal(engine, str(error))
+        raise
+    except OmetriaError:
+        unsubscribes.note_failure(engine)
+        raise
 
 
 def _of_entry(entry: Mapping[str, Any]) -> Iterator[Unsubscribe]:
@@ -67,11 +75,9 @@ def ometria_unsubscribes(
     try:
         with ometria.client(tenant.rules, engine) as client:
             found = read_unsubscribes(engine, client)
-    except AccessRefused as error:
-        note_refusal(engine, str(error))  # the sensors start nothing for a while
+    except AccessRefused:
         raise
     except OmetriaError as error:
-        unsubscribes.note_failure(engine)
         if not scope.only_new:
             raise
         # The live run goes on: opt-outs and orders must not wait for this.

@@ -1,5 +1,7 @@
 """The lanes, run once in this process, without a daemon."""
 
+from typing import Any
+
 import dagster as dg
 
 from bc_ometria.automation.partitions import change_day
@@ -21,38 +23,38 @@ def run_catalogue_sync(definitions: dg.Definitions, instance: dg.DagsterInstance
 
 def run_bulk_delivery(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """Run ``bulk_delivery`` until nothing is due; a failed step does not raise."""
-    return definitions.resolve_job_def("bulk_delivery").execute_in_process(
-        instance=instance, run_config=run_config(only_new=False, log_level="CRITICAL"), raise_on_error=False
-    )
+    return _run("bulk_delivery", definitions, instance, run_config(only_new=False, log_level="CRITICAL"))
 
 
 def run_merge_customers(definitions: dg.Definitions, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """Run ``merge_customers`` until no merge is due; a failed step does not raise."""
-    return definitions.resolve_job_def("merge_customers").execute_in_process(
-        instance=instance,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
-    )
+    return _run("merge_customers", definitions, instance, _QUIET)
+
+
+def run_sweep(definitions: dg.Definitions, instance: dg.DagsterInstance, month: str) -> dg.ExecuteInProcessResult:
+    """Run ``sweep`` for the orders of a month; a failed step does not raise."""
+    return _run("sweep", definitions, instance, _QUIET, month)
 
 
 def _run_for_what_is_new(
     job: str, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> dg.ExecuteInProcessResult:
+    config = run_config(only_new=True, log_level="CRITICAL")
+    return _run(job, definitions, instance, config, change_day.get_last_partition_key())
+
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+def _run(
+    job: str,
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    config: dict[str, Any],
+    partition_key: str | None = None,
+) -> dg.ExecuteInProcessResult:
     return definitions.resolve_job_def(job).execute_in_process(
-        instance=instance,
-        partition_key=change_day.get_last_partition_key(),
-        run_config=run_config(only_new=True, log_level="CRITICAL"),
-        raise_on_error=False,
-    )
-
-
-def run_sweep(definitions: dg.Definitions, instance: dg.DagsterInstance, month: str) -> dg.ExecuteInProcessResult:
-    """Run ``sweep`` for the orders of a month; a failed step does not raise."""
-    return definitions.resolve_job_def("sweep").execute_in_process(
-        instance=instance,
-        partition_key=month,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-        raise_on_error=False,
+        instance=instance, partition_key=partition_key, run_config=config, raise_on_error=False
     )
 
 

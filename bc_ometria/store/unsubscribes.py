@@ -26,6 +26,11 @@ _UNCHECKED = f"""
 """
 """Customers who opt in, of whom a row changed since the unsubscribes were last read, and when that was seen."""
 
+_OPT_IN_WAITS = f"""EXISTS (
+    SELECT FROM {outbox.fullname} WHERE record_type = 'contact' AND state = 'wanted' AND strpos(standing, '\\:in') > 0
+)"""
+"""Whether a contact that opts in waits to be sent."""
+
 OPT_IN_MAY_GO = f"""(strpos(o.standing, '\\:in') = 0 OR NOT EXISTS (
     SELECT FROM {ometria_account.fullname} WHERE unsubscribes_failed_at IS NOT NULL
 ) AND NOT EXISTS (
@@ -112,10 +117,7 @@ def is_reading_old(engine: Engine) -> bool:
         return connection.execute(
             text(
                 f"""
-                SELECT EXISTS (
-                    SELECT FROM {outbox.fullname}
-                    WHERE record_type = 'contact' AND state = 'wanted' AND strpos(standing, '\\:in') > 0
-                ) AND NOT EXISTS (
+                SELECT {_OPT_IN_WAITS} AND NOT EXISTS (
                     SELECT FROM {ometria_account.fullname} WHERE unsubscribes_failed_at IS NOT NULL
                         OR unsubscribes_read_at > now() - make_interval(secs => :lasts)
                 )
@@ -205,16 +207,7 @@ def opting_out(engine: Engine, customers: Collection[str]) -> set[str]:
 def are_needed(engine: Engine) -> bool:
     """Whether an opt-in is to be mapped or waits to be sent."""
     with engine.connect() as connection:
-        return connection.execute(
-            text(
-                f"""
-                SELECT EXISTS ({_UNCHECKED}) OR EXISTS (
-                    SELECT FROM {outbox.fullname}
-                    WHERE record_type = 'contact' AND state = 'wanted' AND strpos(standing, '\\:in') > 0
-                )
-                """
-            )
-        ).scalar_one()
+        return connection.execute(text(f"SELECT EXISTS ({_UNCHECKED}) OR {_OPT_IN_WAITS}")).scalar_one()
 
 
 def waiting(engine: Engine) -> Waiting:

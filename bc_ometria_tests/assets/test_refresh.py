@@ -14,6 +14,7 @@ from bc_ometria.blue_cherry.errors import NotJson
 from bc_ometria.config import load_profile, load_rules
 from bc_ometria.ometria.client import OmetriaClient
 from bc_ometria.resources import BlueCherry, Ometria
+from bc_ometria.sandbox.ometria import Fault
 from bc_ometria.store import stops, to_refresh
 from bc_ometria_tests.scenarios.shop import Shop, customer, everything_dagster_keeps, header, line, metadata, stage
 
@@ -136,6 +137,20 @@ def test_a_stopped_lane_is_named(sold: Shop) -> None:
     correct_quietly(sold)
     assert told(refreshed(sold, ORDER)) == {ORDER: "waits: the lane live is stopped, see `bc-ometria approve`"}
     assert sold.orders()[ORDER]["grand_total"] == 150.0
+
+
+def test_an_opt_in_waits_where_the_unsubscribes_cannot_be_read(shop: Shop) -> None:
+    """Truth 5: somebody's refresh sends whatever is due, and nobody knows who has opted out meanwhile."""
+    shop.write("customers", customer(sms_ok="Y"))
+    stops.pause(shop.engine, "live")
+    assert shop.sync().success
+    stops.resume(shop.engine, "live")
+    shop.sandbox.account.faults.arm(Fault(kind="server_error", path="/unsubscribes", calls=None))
+    refreshed(shop, UNKNOWN)
+    assert shop.pushed == []
+    shop.sandbox.account.faults.clear()
+    refreshed(shop, UNKNOWN)
+    assert shop.pushed == [CUSTOMER]
 
 
 def test_what_could_not_be_read_is_read_by_the_next_live_sync(sold: Shop) -> None:
